@@ -1,0 +1,145 @@
+"""Verify the identity provider's tokens: who an access token speaks for, who an ID token logged in.
+
+An ID token or a refresh token is not an access token (Keycloak tells them apart by the ``typ``
+claim), and a token made for another audience or another client is not one for us, however good its
+signature.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pulse_common.claims import LEEWAY_SECONDS, Claims
+from pulse_common.clock import Clock, system_clock
+from pulse_common.identity import Principal
+from pulse_common.jwks import Jwks, KeySource
+from pulse_common.jws import (
+    LONGEST_TOKEN,
+    TokenRefused,
+    check_signature,
+    read_compact,
+    read_object,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+__all__ = [
+    "LEEWAY_SECONDS",
+    "LONGEST_TOKEN",
+    "IdClaims",
+    "Jwks",
+    "JwtVerifier",
+    "KeySource",
+    "TokenRefused",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdClaims:
+    """What a log-in told us about the person, bound to the browser by the nonce."""
+
+    subject: str
+    session_id: str | None
+    name: str
+    email: str
+    username: str
+    authentication_class: str
+    authenticated_at: datetime | None
+    expires_at: datetime
+
+
+class JwtVerifier:
+    """Verifies tokens of one issuer.
+
+    ``audience`` is what an access token must be made for, ``azp`` lists the clients that may have
+    asked for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        azp: Collection[str],
+        jwks: KeySource,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._issuer = issuer
+        self._audience = audience
+        # A bare string would turn "is in" into "is part of".
+        self._authorized_parties = frozenset([azp] if isinstance(azp, str) else azp)
+        self._jwks = jwks
+        self._clock = clock
+
+    async def verify(self, token: str) -> Principal:
+        """Return who an access token speaks for.
+
+        Raises:
+            TokenRefused: with a reason code for the audit log; the caller gets a plain 401.
+            Unavailable: no keys are at hand, so nothing can be said about any token.
+
+        """
+        claims = await self._verified_claims(token, kind="Bearer")
+        if self._audience not in claims.audiences():
+            raise TokenRefused("audience")
+        if claims.text("azp") not in self._authorized_parties:
+            raise TokenRefused("authorized_party")
+        if "cnf" in claims.members:
+            raise TokenRefused("sender_constrained")  # bound to a key that nobody checks here
+        roles = claims.roles()
+        return Principal(
+            subject=claims.text("sub"),
+            tenant=claims.tenant(roles),
+            roles=roles,
+            session_id=claims.optional_text("sid") or None,
+            name=claims.optional_text("name"),
+            email=claims.optional_text("email"),
+            username=claims.optional_text("preferred_username"),
+            client=claims.text("azp"),
+            authentication_class=claims.optional_text("acr"),
+            authenticated_at=claims.optional_time("auth_time"),
+            expires_at=claims.time("exp"),
+        )
+
+    async def verify_id_token(self, token: str, nonce: str, client_id: str) -> IdClaims:
+        """Check the ID token of a log-in that this browser began (OpenID Connect Core, 3.1.3.7).
+
+        Raises:
+            TokenRefused, Unavailable: as ``verify``.
+
+        """
+        claims = await self._verified_claims(token, kind="ID")
+        if claims.audiences() != {client_id}:
+            raise TokenRefused("audience")
+        if claims.optional_text("azp") not in {"", client_id}:
+            raise TokenRefused("authorized_party")
+        if not nonce or not hmac.compare_digest(claims.text("nonce").encode(), nonce.encode()):
+            raise TokenRefused("nonce")
+        return IdClaims(
+            subject=claims.text("sub"),
+            session_id=claims.optional_text("sid") or None,
+            name=claims.optional_text("name"),
+            email=claims.optional_text("email"),
+            username=claims.optional_text("preferred_username"),
+            authentication_class=claims.optional_text("acr"),
+            authenticated_at=claims.optional_time("auth_time"),
+            expires_at=claims.time("exp"),
+        )
+
+    async def _verified_claims(self, token: str, *, kind: str) -> Claims:
+        compact = read_compact(token)
+        key = await self._jwks.find(compact.key_id)
+        if key is None:
+            raise TokenRefused("unknown_key")
+        check_signature(compact, key)
+        claims = Claims(read_object(compact.payload))
+        if claims.text("iss") != self._issuer:
+            raise TokenRefused("issuer")
+        if claims.text("typ") != kind:
+            raise TokenRefused("type")
+        claims.check_times(self._clock())
+        return claims
