@@ -1,0 +1,204 @@
+"""NATS: stored messages, live messages, and requests that carry their refusals back.
+
+Streams are made by whoever comes first (the definitions below are the only ones).  A stored publish is acknowledged by
+JetStream with its ``Nats-Msg-Id``; the server drops a second one with the same id within ``DUPLICATE_WINDOW_SECONDS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import nats
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from pydantic import ValidationError
+
+from pulse_common import events
+from pulse_common.errors import BY_CODE, AppError, Unavailable
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+log = structlog.get_logger(__name__)
+
+DUPLICATE_WINDOW_SECONDS = 600.0
+PUBLISH_SECONDS = 5.0
+CALL_SECONDS = 5.0
+ERROR_HEADER = "Pulse-Error"
+_DAY_SECONDS = 86_400
+
+STREAMS = {
+    events.STREAM_EVENTS: StreamConfig(
+        name=events.STREAM_EVENTS,
+        subjects=["pulse.events.>"],
+        storage=StorageType.FILE,
+        max_age=7 * _DAY_SECONDS,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+    ),
+    events.STREAM_TELEMETRY: StreamConfig(
+        name=events.STREAM_TELEMETRY,
+        subjects=["pulse.telemetry.>"],
+        storage=StorageType.FILE,
+        max_age=2 * _DAY_SECONDS,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+    ),
+    events.STREAM_DELIVERY: StreamConfig(
+        name=events.STREAM_DELIVERY,
+        subjects=["pulse.delivery.>"],
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.WORK_QUEUE,
+    ),
+    events.STREAM_PARKED: StreamConfig(
+        name=events.STREAM_PARKED,
+        subjects=["pulse.parked.>"],
+        storage=StorageType.FILE,
+        max_age=30 * _DAY_SECONDS,
+        max_bytes=256 * 1024 * 1024,
+    ),
+}
+
+Q = TypeVar("Q", bound=events.Call)
+R = TypeVar("R", bound=events.Wire)
+
+
+class Bus:
+    """One connection of one service."""
+
+    def __init__(self, connection: Client, service: str) -> None:
+        self._nc = connection
+        self._js: JetStreamContext = connection.jetstream(timeout=PUBLISH_SECONDS)
+        self._service = service
+
+    @classmethod
+    async def connect(cls, *, url: str, user: str, password: str, service: str) -> Bus:
+        """Connect and keep reconnecting for ever; while away, calls raise ``Unavailable``."""
+
+        async def on_error(error: Exception) -> None:
+            log.warning("nats_error", error=repr(error))
+
+        async def on_disconnect() -> None:
+            log.warning("nats_disconnected")
+
+        async def on_reconnect() -> None:
+            log.info("nats_reconnected")
+
+        connection = await nats.connect(
+            url,
+            user=user,
+            password=password,
+            name=service,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.5,
+            ping_interval=10,
+            max_outstanding_pings=2,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+        )
+        return cls(connection, service)
+
+    async def close(self) -> None:
+        if self._nc.is_closed:
+            return
+        try:
+            await self._nc.drain()
+        except (nats.errors.Error, TimeoutError):
+            await self._nc.close()
+
+    async def check(self) -> None:
+        """Readiness: raise unless the server answers."""
+        await self._nc.flush(timeout=2)
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        return self._js
+
+    async def ensure_stream(self, name: str) -> None:
+        """Make a stream, or bring its settings to the ones above."""
+        try:
+            await self._js.add_stream(STREAMS[name])
+        except nats.js.errors.BadRequestError:
+            await self._js.update_stream(STREAMS[name])
+
+    async def publish_stored(self, subject: str, data: bytes, *, message_id: str) -> None:
+        """Publish to a stream and wait until it is stored.
+
+        Raises:
+            Unavailable: when no acknowledgement came; the message may or may not be stored, and the same
+                ``message_id`` makes a repeat harmless.
+        """
+        try:
+            await self._js.publish(subject, data, headers={"Nats-Msg-Id": message_id})
+        except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
+            raise Unavailable("the message stream is away") from error
+
+    async def publish_live(self, subject: str, data: bytes) -> None:
+        """Publish to whoever listens now; lost when nobody does or the server is away."""
+        try:
+            await self._nc.publish(subject, data)
+        except (nats.errors.Error, OSError) as error:
+            log.debug("live_message_lost", error=repr(error))
+
+    async def subscribe_live(
+        self, subject: str, handler: Callable[[str, bytes], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Call ``handler(subject, data)`` for each live message; returns the way to stop."""
+
+        async def on_message(message: Msg) -> None:
+            await handler(message.subject, message.data)
+
+        subscription = await self._nc.subscribe(subject, cb=on_message)
+        return subscription.unsubscribe
+
+    async def call(
+        self, request: events.Call, reply: type[R], *, seconds: float = CALL_SECONDS
+    ) -> R:
+        """Ask another service.
+
+        Raises:
+            AppError: the refusal that the other side raised, with its message.
+            Unavailable: nobody answered in time; whether it was done is not known.
+        """
+        try:
+            message = await self._nc.request(request.rpc, request.to_bytes(), timeout=seconds)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise Unavailable(f"{request.rpc.split('.')[2]} did not answer") from error
+        code = (message.headers or {}).get(ERROR_HEADER)
+        if code is not None:
+            raise BY_CODE.get(code, Unavailable)(message.data.decode())
+        return reply.model_validate_json(message.data)
+
+    async def answer(self, kind: type[Q], handler: Callable[[Q], Awaitable[events.Wire]]) -> None:
+        """Serve ``kind.rpc``, shared with the other replicas of this service."""
+
+        async def on_message(message: Msg) -> None:
+            await _answer_one(message, kind, handler)
+
+        await self._nc.subscribe(kind.rpc, queue=self._service, cb=on_message)
+
+
+async def _answer_one(
+    message: Msg, kind: type[Q], handler: Callable[[Q], Awaitable[events.Wire]]
+) -> None:
+    try:
+        answer = await handler(kind.model_validate_json(message.data))
+    except AppError as error:
+        await _refuse(message, error.code, error.message)
+    except ValidationError:
+        await _refuse(message, "malformed", "the request is not of the agreed shape")
+    except Exception:
+        log.exception("rpc_crashed", rpc=kind.rpc)
+        await _refuse(message, "unavailable", "the service could not answer; the error was logged")
+    else:
+        await message.respond(answer.to_bytes())
+
+
+async def _refuse(message: Msg, code: str, text: str) -> None:
+    if message.reply:
+        client = message._client  # noqa: SLF001 -- nats-py's respond() cannot set headers
+        await client.publish(message.reply, text.encode(), headers={ERROR_HEADER: code})

@@ -1,0 +1,94 @@
+"""The failures a caller is allowed to see.
+
+AppError
+  Malformed       400  the request cannot be read
+  Unauthenticated 401  no valid credentials
+  Forbidden       403  valid credentials, not allowed
+  NotFound        404  absent, or hidden from this tenant
+  Conflict        409  the state forbids it
+  TooLarge        413  the body is over the limit
+  TooMany         429  rate limit
+  Unavailable     503  a part this request needs is away; nothing was changed
+
+Anything else that escapes a handler is a bug and becomes a bare 500.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AppError(Exception):
+    """Base of the visible failures; ``message`` is safe to show to the caller."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Malformed(AppError):  # noqa: N818 -- reads as an outcome
+    status = 400
+    code = "malformed"
+    title = "The request cannot be read"
+
+
+class Unauthenticated(AppError):  # noqa: N818
+    status = 401
+    code = "unauthenticated"
+    title = "Credentials are missing or not valid"
+
+
+class Forbidden(AppError):  # noqa: N818
+    status = 403
+    code = "forbidden"
+    title = "This is not allowed"
+
+
+class NotFound(AppError):  # noqa: N818
+    status = 404
+    code = "not_found"
+    title = "There is nothing here"
+
+
+class Conflict(AppError):  # noqa: N818
+    status = 409
+    code = "conflict"
+    title = "The state forbids it"
+
+
+class TooLarge(AppError):  # noqa: N818
+    status = 413
+    code = "too_large"
+    title = "The body is too large"
+
+
+class TooMany(AppError):  # noqa: N818
+    status = 429
+    code = "too_many"
+    title = "Too many requests"
+
+
+class Unavailable(AppError):  # noqa: N818
+    status = 503
+    code = "unavailable"
+    title = "A part this request needs is away"
+
+
+#: What an RPC answer may carry back across NATS, by code.
+BY_CODE: dict[str, type[AppError]] = {
+    kind.code: kind
+    for kind in (
+        Malformed,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        Conflict,
+        TooLarge,
+        TooMany,
+        Unavailable,
+    )
+}

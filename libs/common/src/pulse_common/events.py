@@ -1,0 +1,184 @@
+"""Every message that crosses NATS, its subject and its shape.  Both sides import this module and nothing of each other.
+
+Event subjects are ``pulse.events.{domain}.{what}``; an event's class knows its own.  Fields may be added, never
+renamed or removed: a consumer of the previous release must be able to read what this one sends.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+MetricValue = float | bool | str
+RevocationReason = Literal[
+    "unspecified",
+    "keyCompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "privilegeWithdrawn",
+]
+"""CRLReason names of RFC 5280 section 5.3.1 that a device certificate may carry here."""
+
+STREAM_EVENTS = "EVENTS"
+STREAM_TELEMETRY = "TELEMETRY"
+STREAM_DELIVERY = "DELIVERY"
+STREAM_PARKED = "PARKED"
+
+
+class Wire(BaseModel):
+    """A message on the wire: JSON, frozen, unknown fields ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def to_bytes(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class Event(Wire):
+    """Something that happened, told to whoever it concerns; goes through the outbox."""
+
+    subject: ClassVar[str]
+
+    tenant_id: UUID
+    at: datetime
+
+
+class DeviceCreated(Event):
+    subject = "pulse.events.device.created"
+    device_id: UUID
+    name: str
+
+
+class DeviceEnrolled(Event):
+    subject = "pulse.events.device.enrolled"
+    device_id: UUID
+    certificate_id: UUID
+    serial_number: str
+
+
+class DeviceDisabled(Event):
+    subject = "pulse.events.device.disabled"
+    device_id: UUID
+
+
+class CertificateRevoked(Event):
+    subject = "pulse.events.cert.revoked"
+    device_id: UUID
+    certificate_id: UUID
+    serial_number: str
+    fingerprint_sha256: str
+    reason: str
+    revoked_at: datetime
+
+
+class SessionCut(Event):
+    """The broker has confirmed that nothing of a revoked device is left."""
+
+    subject = "pulse.events.device.session_cut"
+    device_id: UUID
+    certificate_id: UUID | None
+    seconds: float
+    """From the revocation to the confirmation."""
+
+
+class Reading(Wire):
+    """One accepted telemetry message, on ``pulse.telemetry.{t}.{d}`` and ``pulse.live.{t}``."""
+
+    tenant_id: UUID
+    device_id: UUID
+    message_id: UUID
+    ts: datetime
+    received_at: datetime
+    metrics: dict[str, MetricValue]
+
+
+def telemetry_subject(tenant_id: UUID, device_id: UUID) -> str:
+    return f"pulse.telemetry.{tenant_id}.{device_id}"
+
+
+def live_subject(tenant_id: UUID) -> str:
+    return f"pulse.live.{tenant_id}"
+
+
+# Requests and their answers, on pulse.rpc.{service}.{verb} ---------------------------
+
+
+class Call(Wire):
+    """A request; ``rpc`` is its subject."""
+
+    rpc: ClassVar[str]
+
+
+class SignRequest(Call):
+    """Ask the CA for a device certificate.  The caller has already decided that this device may have one."""
+
+    rpc = "pulse.rpc.cert_worker.sign"
+    tenant_id: UUID
+    device_id: UUID
+    csr_pem: str
+    actor_id: str
+    request_id: str | None = None
+
+
+class SignReply(Wire):
+    certificate_id: UUID
+    certificate_pem: str
+    chain_pem: str
+    serial_number: str
+    not_before: datetime
+    not_after: datetime
+
+
+class RevokeRequest(Call):
+    """Revoke every valid certificate of a device.
+
+    ``actor_id`` was verified by ui_iot, the one NATS user that may publish on this subject.
+    """
+
+    rpc = "pulse.rpc.cert_worker.revoke"
+    tenant_id: UUID
+    device_id: UUID
+    reason: RevocationReason
+    actor_id: str
+    request_id: str | None = None
+
+
+class RevokeReply(Wire):
+    revoked: int
+    revoked_at: datetime
+
+
+class CreateDeviceRequest(Call):
+    """Create a device and mint its first enrolment token, as the bearer of ``access_token``."""
+
+    rpc = "pulse.rpc.provision_api.create_device"
+    access_token: str
+    name: str
+    request_id: str | None = None
+
+
+class CreateDeviceReply(Wire):
+    device_id: UUID
+    name: str
+    token: str
+    expires_at: datetime
+
+
+class CommandRequest(Call):
+    """Send one command to a device, now; answered when the broker has taken it."""
+
+    rpc = "pulse.rpc.ingest_worker.command"
+    tenant_id: UUID
+    device_id: UUID
+    command_id: UUID
+    name: str
+    arguments: dict[str, MetricValue]
+    actor_id: str
+
+
+class CommandReply(Wire):
+    command_id: UUID

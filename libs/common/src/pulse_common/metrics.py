@@ -1,0 +1,22 @@
+"""Prometheus metrics that every service has; a service adds its own beside them."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from starlette.responses import Response
+
+HTTP_REQUESTS = Counter(
+    "pulse_http_requests_total", "HTTP requests answered", ["method", "route", "status"]
+)
+HTTP_SECONDS = Histogram(
+    "pulse_http_request_seconds", "Time to answer an HTTP request", ["method", "route"]
+)
+MESSAGES = Counter(
+    "pulse_messages_total", "Stream messages settled", ["stream", "consumer", "outcome"]
+)
+OUTBOX_SENT = Counter("pulse_outbox_sent_total", "Events published from the outbox")
+OUTBOX_UNSENT = Gauge("pulse_outbox_unsent", "Events in the outbox that wait to be published")
+
+
+def exposition() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

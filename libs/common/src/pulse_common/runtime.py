@@ -1,0 +1,122 @@
+"""From settings to a serving process and back: start, drain, stop.
+
+A service is ``runtime.main(name, Settings, start)``; ``start(settings, runtime)`` wires real parts and returns the
+application.  On SIGTERM readiness turns red, requests in flight finish, background work is cancelled, parts close in
+the reverse order of their making.  A background task that dies takes the service down: a supervisor restarts it whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+import uvicorn
+
+from pulse_common import logs, settings
+from pulse_common.health import Readiness
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from starlette.applications import Starlette
+
+log = structlog.get_logger(__name__)
+
+EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+DRAIN_SECONDS = 10
+
+S = TypeVar("S", bound=settings.ServiceSettings)
+
+
+class Runtime:
+    """What a service may hang itself on while it starts."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self.stack = stack
+        self.readiness = Readiness()
+        self.stopping = asyncio.Event()
+        self.failed = False
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` until the service stops; when it ends by itself, the service ends."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self.stack.push_async_callback(_cancel, task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self.stopping.is_set():
+            return
+        self.failed = True
+        log.error("background_work_ended", task=task.get_name(), exc_info=task.exception())
+        self.stopping.set()
+
+
+Start = Callable[[S, Runtime], Awaitable["Starlette"]]
+
+
+def main(name: str, kind: type[S], start: Start[S]) -> None:
+    """Run one service until it is told to stop; never returns normally."""
+    try:
+        loaded = settings.load(kind)
+    except settings.SettingsError as error:
+        print(f"{name} cannot start: {error}", file=sys.stderr)  # noqa: T201 -- logs are not set up yet
+        sys.exit(EXIT_CONFIG)
+    logs.configure(name, loaded.log_level)
+    sys.exit(asyncio.run(_serve(name, loaded, start)))
+
+
+async def _serve(name: str, loaded: S, start: Start[S]) -> int:
+    async with AsyncExitStack() as stack:
+        runtime = Runtime(stack)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, runtime.stopping.set)
+        app = await start(loaded, runtime)
+        server = _Server(
+            uvicorn.Config(
+                app,
+                host=loaded.http_host,
+                port=loaded.http_port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                lifespan="off",
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+                timeout_keep_alive=75,
+                h11_max_incomplete_event_size=64 * 1024,
+                ws="websockets-sansio",
+                ws_max_size=64 * 1024,
+            )
+        )
+        serving = asyncio.create_task(server.serve())
+        log.info("service_started", port=loaded.http_port)
+        await asyncio.wait(
+            [serving, asyncio.create_task(runtime.stopping.wait())],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        runtime.failed = runtime.failed or serving.done()
+        runtime.stopping.set()
+        runtime.readiness.draining = True
+        server.should_exit = True
+        await serving
+    log.info("service_stopped", service=name)
+    return 1 if runtime.failed else 0
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn's own handling would end the process before the parts are closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,239 @@
+"""Database work that cannot forget its tenant, and roles that are taken for one transaction only.
+
+A login can read nothing by itself: each transaction here begins by taking a role (``SET LOCAL``, so that a pooled
+connection never carries it over) and, for tenant work, by naming the tenant that row-level security goes by.  Both are
+set with bound parameters, in one round trip with BEGIN.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_dumps
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from pulse_common.errors import Unavailable
+from pulse_common.ids import PLATFORM_TENANT, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from psycopg import AsyncConnection
+    from psycopg.rows import DictRow
+
+    from pulse_common.identity import TenantId
+
+Row = dict[str, Any]
+
+ServiceRole = Literal[
+    "pulse_authz",
+    "pulse_ingest",
+    "pulse_audit",
+    "pulse_ca",
+    "pulse_provision",
+    "pulse_outbox",
+    "pulse_sessions",
+]
+
+_BEGIN = "SELECT set_config('role', %s, true), set_config('app.tenant_id', %s, true)"
+_OPERATOR_AUDIT = """
+    INSERT INTO audit_log (tenant_id, audit_id, actor_kind, actor_id, action, object_kind, object_id, outcome, reason)
+    VALUES (%s, %s, 'operator', %s, %s, 'database', 'cross-tenant', 'success', %s)
+"""
+
+# NaN and the infinities are not JSON; PostgreSQL would refuse them later and less clearly.
+set_json_dumps(lambda value: json.dumps(value, allow_nan=False))
+
+
+class UniqueViolation(Exception):  # noqa: N818 -- reads as an outcome
+    """A row with this key exists; ``constraint`` names the rule."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class ForeignKeyViolation(Exception):  # noqa: N818
+    """The row refers to one that does not exist (or is another tenant's)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """One open transaction under one role.  Queries are literals: the type checker refuses SQL made from data."""
+
+    _conn: AsyncConnection[DictRow]
+
+    async def one(self, query: LiteralString, values: Mapping[str, Any] | None = None) -> Row:
+        row = await self.one_or_none(query, values)
+        if row is None:
+            raise LookupError("the statement returned no row")
+        return row
+
+    async def one_or_none(
+        self, query: LiteralString, values: Mapping[str, Any] | None = None
+    ) -> Row | None:
+        return await (await self._run(query, values)).fetchone()
+
+    async def all(
+        self, query: LiteralString, values: Mapping[str, Any] | None = None
+    ) -> Sequence[Row]:
+        return await (await self._run(query, values)).fetchall()
+
+    async def execute(self, query: LiteralString, values: Mapping[str, Any] | None = None) -> int:
+        """Run a statement and return how many rows it touched."""
+        return (await self._run(query, values)).rowcount
+
+    async def _run(
+        self, query: LiteralString, values: Mapping[str, Any] | None
+    ) -> psycopg.AsyncCursor[DictRow]:
+        try:
+            return await self._conn.execute(query, values)
+        except psycopg.errors.UniqueViolation as error:
+            raise UniqueViolation(error.diag.constraint_name or "") from error
+        except psycopg.errors.ForeignKeyViolation as error:
+            raise ForeignKeyViolation(error.diag.constraint_name or "") from error
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTx(Tx):
+    """A transaction that sees one tenant's rows."""
+
+    tenant: TenantId
+
+
+class Database:
+    """A pool of one login.  Open it before use; every method is a transaction that commits on a clean exit."""
+
+    def __init__(self, url: str, *, name: str, max_connections: int = 10) -> None:
+        self._pool: AsyncConnectionPool[AsyncConnection[DictRow]] = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=max_connections,
+            open=False,
+            timeout=5.0,
+            kwargs={
+                "row_factory": dict_row,
+                "application_name": name,
+                "connect_timeout": 5,
+                "options": "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000",
+            },
+        )
+
+    async def open(self) -> None:
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def tenant_connection(self, tenant_id: TenantId) -> AsyncIterator[TenantTx]:
+        """Yield a transaction of ``pulse_app`` in which only ``tenant_id``'s rows exist.
+
+        Raises:
+            Unavailable: when no connection can be had within 5 s.
+        """
+        async with self._begin("pulse_app", str(tenant_id)) as conn:
+            yield TenantTx(conn, tenant_id)
+
+    @asynccontextmanager
+    async def service_connection(self, role: ServiceRole) -> AsyncIterator[Tx]:
+        """Yield a transaction under a service's own role, with no tenant named."""
+        async with self._begin(role, "") as conn:
+            yield Tx(conn)
+
+    @asynccontextmanager
+    async def service_tenant_connection(
+        self, role: ServiceRole, tenant_id: TenantId
+    ) -> AsyncIterator[TenantTx]:
+        """Yield a transaction under a service's own role that writes as one tenant."""
+        async with self._begin(role, str(tenant_id)) as conn:
+            yield TenantTx(conn, tenant_id)
+
+    @asynccontextmanager
+    async def operator_read_connection(self, actor: str, reason: str) -> AsyncIterator[Tx]:
+        """Yield a transaction that reads every tenant, audited in the same transaction before the first row."""
+        async with self._operator("pulse_operator_read", actor, "operator.read", reason) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def operator_write_connection(self, actor: str, reason: str) -> AsyncIterator[Tx]:
+        """Yield a transaction that changes what operators may change, audited likewise."""
+        async with self._operator("pulse_operator_write", actor, "operator.write", reason) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def operator_connection(self, actor: str, reason: str) -> AsyncIterator[Tx]:
+        """Deprecated: say whether you read or write."""
+        warnings.warn(
+            "operator_connection() is deprecated; use operator_read_connection()",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        async with self.operator_read_connection(actor, reason) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def catalogue_connection(self) -> AsyncIterator[Tx]:
+        """Yield a transaction of the bare login, which can read the catalogue and no table."""
+        async with self._begin("none", "") as conn:
+            yield Tx(conn)
+
+    @asynccontextmanager
+    async def _operator(self, role: str, actor: str, action: str, reason: str) -> AsyncIterator[Tx]:
+        if not actor.strip() or not reason.strip():
+            raise ValueError("operator access needs an actor and a reason")
+        async with self._begin(role, "") as conn:
+            await conn.execute(_OPERATOR_AUDIT, [PLATFORM_TENANT, new_id(), actor, action, reason])
+            yield Tx(conn)
+
+    @asynccontextmanager
+    async def _begin(self, role: str, tenant: str) -> AsyncIterator[AsyncConnection[DictRow]]:
+        async with AsyncExitStack() as stack:
+            try:
+                conn = await self._enter(stack, role, tenant)
+            except psycopg.OperationalError:
+                # A restarted server leaves dead connections in the pool: weed them out, try once more.
+                await self._pool.check()
+                conn = await self._enter_or_say_away(stack, role, tenant)
+            try:
+                yield conn
+            except psycopg.errors.ReadOnlySqlTransaction as error:
+                await (
+                    conn.close()
+                )  # demoted under us: it still answers SELECT 1, so never hand it out again
+                raise Unavailable("the database is switching over") from error
+            except psycopg.OperationalError as error:
+                if conn.broken or conn.closed:
+                    raise Unavailable("the database is away") from error
+                raise
+
+    async def _enter_or_say_away(
+        self, stack: AsyncExitStack, role: str, tenant: str
+    ) -> AsyncConnection[DictRow]:
+        try:
+            return await self._enter(stack, role, tenant)
+        except psycopg.OperationalError as error:
+            raise Unavailable("the database is away") from error
+
+    async def _enter(
+        self, stack: AsyncExitStack, role: str, tenant: str
+    ) -> AsyncConnection[DictRow]:
+        """Take a connection, begin, and set role and tenant: one round trip.  Undone when it fails."""
+        async with AsyncExitStack() as attempt:
+            try:
+                # Commits on a clean exit, rolls back on any other.
+                conn = await attempt.enter_async_context(self._pool.connection())
+            except PoolTimeout as error:
+                raise Unavailable("the database is away") from error
+            # psycopg sends BEGIN with the first statement.  conn.transaction() would keep the whole
+            # transaction in pipeline mode, where row counts and errors come late.
+            async with conn.pipeline():
+                await conn.execute(_BEGIN, [role, tenant])
+            stack.push_async_exit(attempt.pop_all())
+            return conn
