@@ -1,0 +1,1 @@
+"""Enrol a device with Pulse and publish its readings over mutual TLS."""

@@ -1,0 +1,196 @@
+"""One MQTT client over mutual TLS: connect, publish from the outbox, acknowledge commands.
+
+paho's own threads and reconnects are not used. One loop owns the client, so that nothing here
+needs a lock, and the time of the next attempt is ours to decide.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from paho.mqtt.enums import LogLevel
+
+from pulse_device.commands import CommandError, acknowledgement, parse_command_id
+from pulse_device.endings import Left, judge_answer, judge_failure
+from pulse_device.mqtt_client import WINDOW, connect
+from pulse_device.outbox import Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from pulse_device.endings import Ended
+    from pulse_device.journal import Journal
+    from pulse_device.names import DeviceName, Endpoint
+    from pulse_device.outbox import Outbox
+    from pulse_device.wake import Waker
+
+GOODBYE_SECONDS = 2.0
+TICK_SECONDS = 1.0
+
+
+class Link:
+    def __init__(
+        self,
+        *,
+        client: Client,
+        name: DeviceName,
+        broker: Endpoint,
+        outbox: Outbox,
+        journal: Journal,
+    ) -> None:
+        self._name = name
+        self._broker = broker
+        self._outbox = outbox
+        self._journal = journal
+        self._client = client
+        self._connected_at: float | None = None
+        self._ended: Ended | None = None
+        self._last_error = ""
+        self.unacknowledged = 0
+        self.published = 0
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_log = self._on_log
+
+    def run_once(self, waker: Waker, leaving: Callable[[], bool]) -> Ended:
+        """Connect and stay until the connection ends or `leaving` says so."""
+        self._forget_previous()
+        try:
+            connect(self._client, self._broker)
+        except OSError as error:
+            return judge_failure(str(error), 0.0)
+        while self._client.socket() is not None and self._ended is None:
+            if leaving():
+                return self._leave(waker)
+            self._turn(waker)
+            self._publish_waiting()
+        return self._ended or self._judge_loss()
+
+    def _forget_previous(self) -> None:
+        self._connected_at = None
+        self._ended = None
+        self._last_error = ""
+
+    def _turn(self, waker: Waker) -> None:
+        sock = self._client.socket()
+        if sock is None:
+            return
+        # Bytes that TLS has already decrypted do not make the socket readable.
+        ready = sock.pending() > 0 if hasattr(sock, "pending") else False
+        readable, writable = waker.wait(
+            timeout_seconds=0.0 if ready else TICK_SECONDS,
+            reading=sock,
+            writing=sock if self._client.want_write() else None,
+        )
+        if readable or ready:
+            self._client.loop_read()
+        if writable:
+            self._client.loop_write()
+        self._client.loop_misc()
+
+    def _publish_waiting(self) -> None:
+        while self._connected_at is not None and self.unacknowledged < WINDOW:
+            if self._client.socket() is None or (item := self._outbox.take()) is None:
+                return
+            # Counted first: the acknowledgement comes through a callback.
+            self.unacknowledged += 1
+            self._client.publish(item.topic, item.payload, qos=1)
+
+    def _leave(self, waker: Waker) -> Left:
+        self._client.disconnect()
+        deadline = time.monotonic() + GOODBYE_SECONDS
+        while self._client.socket() is not None and time.monotonic() < deadline:
+            self._turn(waker)
+        return Left()
+
+    def _judge_loss(self) -> Ended:
+        since = self._connected_at
+        return judge_failure(self._last_error, 0.0 if since is None else time.monotonic() - since)
+
+    def _on_connect(
+        self,
+        _client: Client,
+        _userdata: object,
+        flags: ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._ended = judge_answer(reason)
+            return
+        self._connected_at = time.monotonic()
+        self._outbox.go_online()
+        self._journal.info(
+            "connected",
+            broker=f"{self._broker.host}:{self._broker.port}",
+            session_present=flags.session_present,
+            waiting=self._outbox.waiting(),
+        )
+        # Asked for each time: a broker that lost its sessions would otherwise stay silent.
+        self._client.subscribe(self._name.command_topic, qos=1)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: object,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if self._ended is not None:
+            return
+        if flags.is_disconnect_packet_from_server:
+            self._last_error = f"the broker disconnected us: {reason}"
+        self._ended = self._judge_loss()
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _userdata: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        for reason in reasons:
+            if reason.is_failure:
+                self._journal.warning("subscription_refused", reason=reason)
+            else:
+                self._journal.info("subscribed", topic=self._name.command_topic)
+
+    def _on_publish(
+        self,
+        _client: Client,
+        _userdata: object,
+        _mid: int,
+        reason: ReasonCode,
+        _properties: Properties,
+    ) -> None:
+        self.unacknowledged -= 1
+        if reason.is_failure:
+            self._journal.warning("publish_refused", reason=reason)
+            return
+        self.published += 1
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        try:
+            command_id = parse_command_id(bytes(message.payload))
+        except CommandError as error:
+            self._journal.warning("command_ignored", reason=error)
+            return
+        self._journal.info("command_received", id=command_id)
+        self._outbox.put_or_drop(
+            Outgoing(self._name.command_ack_topic, acknowledgement(command_id))
+        )
+
+    def _on_log(self, _client: Client, _userdata: object, level: int, text: str) -> None:
+        # The only place where paho tells what the socket or TLS said.
+        if level == LogLevel.MQTT_LOG_ERR:
+            self._last_error = text
