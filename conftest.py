@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+
 from pulse_common import migrations
 from pulse_local.database import create_database, database_url, set_login_passwords
 from pulse_local.leftovers import Registry
@@ -61,7 +62,7 @@ def anyio_backend() -> str:
 def scratch() -> Iterator[Path]:
     """Yield a short path: deep temporary folders break UNIX sockets and are closed to other users."""
     folder = Path(tempfile.mkdtemp(prefix="pulse-test-"))
-    folder.chmod(0o755)  # noqa: S103 -- PostgreSQL runs as another user when we are root
+    folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -81,7 +82,7 @@ def postgres(scratch: Path) -> Iterator[Postgres]:
     try:
         create_database(superuser_url(PASSWORD, port))
         migrations.apply(superuser_url(PASSWORD, port, "pulse"), ROOT / "db")
-        set_login_passwords(superuser_url(PASSWORD, port), {login: PASSWORD for login in LOGINS})
+        set_login_passwords(superuser_url(PASSWORD, port), dict.fromkeys(LOGINS, PASSWORD))
         yield Postgres(port)
     finally:
         part.stop()
@@ -101,7 +102,10 @@ class Nats:
 
     def start(self) -> None:
         server = Path(sys.executable).parent / "nats-server"
-        arguments = [server, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.store]
+        arguments = [
+            *(str(server), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd"),
+            str(self.store),
+        ]
         self.process = subprocess.Popen(  # noqa: S603 -- our own arguments
             [*arguments, "--user", "test", "--pass", PASSWORD],
             stdout=subprocess.DEVNULL,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+
+from pulse_common import migrations
 from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
 from pulse_common.isolation import IsolationError, require, violations
-from pulse_common.tenancy import Database, ForeignKeyViolation, UniqueViolation
+from pulse_common.tenancy import Database, ForeignKeyViolation, Tx, UniqueViolation
 
 if TYPE_CHECKING:
     from conftest import Postgres
@@ -52,6 +55,11 @@ def two_tenants(superuser: psycopg.Connection) -> tuple[TenantId, TenantId]:
 async def seen(database: Database, tenant: TenantId) -> set[UUID]:
     async with database.tenant_connection(tenant) as tx:
         return {row["tenant_id"] for row in await tx.all("SELECT tenant_id FROM devices")}
+
+
+async def who_am_i(connection: AbstractAsyncContextManager[Tx]) -> dict[str, object]:
+    async with connection as tx:
+        return await tx.one("SELECT current_user::text AS who")
 
 
 async def test_tenant_sees_only_its_own_rows(
@@ -167,8 +175,7 @@ async def test_operator_needs_a_reason(opened: Open) -> None:
 async def test_old_operator_connection_warns_and_reads(opened: Open) -> None:
     async with opened("svc_ui_iot_operator") as database:
         with pytest.warns(DeprecationWarning, match="operator_read_connection"):
-            async with database.operator_connection("olivia", "looking") as tx:
-                row = await tx.one("SELECT current_user::text AS who")
+            row = await who_am_i(database.operator_connection("olivia", "looking"))
 
     assert row["who"] == "pulse_operator_read"
 
@@ -253,7 +260,7 @@ async def test_superuser_is_refused(postgres: Postgres) -> None:
     database = Database(postgres.superuser, name="test")
     await database.open()
     try:
-        with pytest.raises(IsolationError, match="superuser.*BYPASSRLS"):
+        with pytest.raises(IsolationError, match=r"superuser.*BYPASSRLS"):
             await require(database)
     finally:
         await database.close()
@@ -277,11 +284,7 @@ def own_copy(postgres: Postgres) -> psycopg.Connection:
     """Make a database of the same schema that a test may break."""
     name = f"broken_{uuid4().hex}"
     with psycopg.connect(postgres.superuser.replace("/pulse", "/postgres"), autocommit=True) as c:
-        c.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload] # a name of our own
-    from pathlib import Path  # noqa: PLC0415
-
-    from pulse_common import migrations  # noqa: PLC0415
-
+        c.execute(f"CREATE DATABASE {name}")
     url = postgres.superuser.replace("/pulse", f"/{name}")
     migrations.apply(url, Path(__file__).parents[3] / "db")
     return psycopg.connect(url, autocommit=True)
@@ -296,7 +299,7 @@ async def test_each_breakage_is_named(
     )
     await database.open()
     try:
-        own_copy.execute(statement)  # type: ignore[call-overload] # one of the literals above
+        own_copy.execute(statement)
 
         with pytest.raises(IsolationError, match=fault):
             await require(database)

@@ -6,7 +6,6 @@ JetStream with its ``Nats-Msg-Id``; the server drops a second one with the same 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import nats
@@ -20,6 +19,8 @@ from pulse_common import events
 from pulse_common.errors import BY_CODE, AppError, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext

@@ -2,8 +2,8 @@
 
 Run as ``python -m pulse_common.migrations`` with MIGRATIONS_DATABASE_URL (a login that may create roles) and optionally
 MIGRATIONS_DIR (the ``db`` folder).  A session-wide advisory lock keeps runners apart; ``lock_timeout`` keeps a
-migration from queueing in front of the whole service; ``statement_timeout`` bounds it.  The SHA-256 of each applied file is kept:
-an edited, missing or renumbered one stops the runner before anything is changed.
+migration from queueing in front of the whole service; ``statement_timeout`` bounds it.  The SHA-256 of each applied
+file is kept: an edited, missing or renumbered one stops the runner before anything is changed.
 
 docs/decisions/0002-migrations.md says why this is not a library.
 """

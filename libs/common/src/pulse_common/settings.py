@@ -1,16 +1,19 @@
 """Turn environment variables into checked, frozen settings, and report every mistake at once.
 
 Only pydantic-settings, through this module, reads the environment; ruff bans it everywhere else.
-Names are the field names in upper case.  No secret has a default, a secret never prints, and one that is too short is a mistake like any other.
+Names are the field names in upper case.  No secret has a default, a secret never prints, and one that is
+too short is a mistake like any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SHORTEST_SECRET = 16
 SHORTEST_KEY = 32
