@@ -83,7 +83,7 @@ class Environments:
             "MIGRATIONS_DATABASE_URL": superuser_url(
                 self.secrets.postgres_superuser, self.ports.postgres, DATABASE
             ),
-            "MIGRATIONS_DIR": str(repository / "db" / "migrations"),
+            "MIGRATIONS_DIR": str(repository / "db"),
         }
 
     def of_identity_provider(self) -> Environment:
