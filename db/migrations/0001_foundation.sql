@@ -50,8 +50,12 @@ CREATE TABLE issuers (
     not_before         timestamptz NOT NULL,
     not_after          timestamptz NOT NULL,
     status             text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'retired', 'revoked')),
+    -- The list that every replica of the CA serves.  Written under this row's lock, so that the number only ever grows.
     crl_number         bigint      NOT NULL DEFAULT 0,
-    created_at         timestamptz NOT NULL DEFAULT now()
+    crl_this_update    timestamptz,
+    crl_der            bytea,
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    CHECK ((crl_number > 0) = (crl_this_update IS NOT NULL AND crl_der IS NOT NULL))
 );
 
 CREATE TABLE certificates (
@@ -76,6 +80,7 @@ CREATE TABLE certificates (
     FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, device_id)
 );
 CREATE INDEX certificates_by_device ON certificates (tenant_id, device_id, created_at DESC);
+CREATE INDEX certificates_by_key ON certificates (public_key_sha256);
 CREATE INDEX certificates_revoked ON certificates (issuer_id, serial_number) WHERE status = 'revoked';
 
 -- One row a message.  `message_id` is derived from the message's own content, so a redelivery lands on the same key.
