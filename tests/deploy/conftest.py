@@ -1,0 +1,104 @@
+"""What the shipped files say, read once: compose services, Kubernetes manifests, and the settings of each service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = ROOT / "deploy" / "compose"
+BASE = ROOT / "deploy" / "k8s" / "base"
+Document = dict[str, Any]
+
+_COMMON = frozenset(
+    {
+        "PULSE_ENV",
+        "LOG_LEVEL",
+        "HTTP_HOST",
+        "HTTP_PORT",
+        "DATABASE_URL",
+        "NATS_URL",
+        "NATS_USER",
+        "NATS_PASSWORD",
+    }
+)
+_SIGN_IN = frozenset({"OIDC_ISSUER", "OIDC_INTERNAL_URL", "OIDC_AUDIENCE", "PUBLIC_URL"})
+# The names of each service's settings class.
+_SETTINGS = {
+    "ui_iot": _COMMON
+    | _SIGN_IN
+    | {
+        "OPERATOR_DATABASE_URL",
+        "OIDC_CLIENT_ID",
+        "OIDC_CLIENT_SECRET",
+        "SESSION_ENCRYPTION_KEY",
+    },
+    "provision_api": _COMMON
+    | _SIGN_IN
+    | {"PROVISION_ADMIN_KEY", "MQTT_PUBLIC_HOST", "MQTT_PUBLIC_PORT", "MQTT_CA_FILE"},
+    "cert_worker": _COMMON
+    | {"CA_DIRECTORY", "CA_KEY_PASSPHRASE", "CRL_BASE_URL", "CERTIFICATE_LIFETIME_DAYS"},
+    "mqtt_authz": _COMMON
+    | {
+        "MQTT_AUTH_SECRET",
+        "MQTT_AUTH_SECRET_PREVIOUS",
+        "MQTT_ADMIN_PASSWORD",
+        "EMQX_API_URL",
+        "EMQX_API_KEY",
+        "EMQX_API_SECRET",
+    },
+    "billing_webhooks": _COMMON | {"STRIPE_WEBHOOK_SECRETS"},
+    "ingest_worker": _COMMON
+    | {"MQTT_HOST", "MQTT_PORT", "MQTT_USERNAME", "MQTT_PASSWORD", "MQTT_CLIENT_ID"},
+    "delivery_worker": _COMMON,
+}
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def settings_of() -> dict[str, frozenset[str]]:
+    return _SETTINGS
+
+
+@pytest.fixture(scope="session")
+def compose() -> Document:
+    """Give everything that compose.yaml includes as one document; a name that two files define is an error."""
+    whole: Document = {"services": {}, "networks": {}, "volumes": {}, "secrets": {}}
+    for name in yaml.safe_load((COMPOSE / "compose.yaml").read_text())["include"]:
+        document = yaml.safe_load((COMPOSE / name).read_text())
+        for section, found in whole.items():
+            new = document.get(section) or {}
+            assert not found.keys() & new.keys(), f"{name} repeats {found.keys() & new.keys()}"
+            found |= {key: _extended(value) for key, value in new.items()}
+    return whole
+
+
+def _extended(service: Document) -> Document:
+    """Apply `extends`, which here is always one step and never overrides a list that hardens."""
+    if "extends" not in service:
+        return service
+    wanted = service["extends"]
+    parent = yaml.safe_load((COMPOSE / wanted["file"]).read_text())["services"][wanted["service"]]
+    return {**parent, **service}
+
+
+@pytest.fixture(scope="session")
+def manifests() -> list[Document]:
+    """Give every manifest that the base's kustomization names, in its namespace."""
+    kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text())
+    found = [
+        document
+        for name in kustomization["resources"]
+        for document in yaml.safe_load_all((BASE / name).read_text())
+    ]
+    for document in found:
+        if document["kind"] != "Namespace":
+            document["metadata"]["namespace"] = kustomization["namespace"]
+    return found

@@ -1,0 +1,133 @@
+"""EMQX's configuration fails closed, asks with allowed placeholders only, and holds no secret."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+# EMQX 5.8.9, measured: any other placeholder in an authentication body silently breaks the rest of it.
+_ALLOWED_IN_AUTHENTICATION = {
+    "username",
+    "clientid",
+    "password",
+    "peerhost",
+    "cert_subject",
+    "cert_common_name",
+    "cert_pem",
+    "zone",
+}
+
+
+@pytest.fixture(scope="module")
+def conf() -> str:
+    path = Path(__file__).resolve().parents[2] / "deploy" / "emqx" / "emqx.conf"
+    return re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.MULTILINE)
+
+
+def _block(text: str, opening: str) -> str:
+    """Return what stands between the bracket that ends ``opening`` and its partner; ``opening`` occurs once."""
+    assert text.count(opening) == 1, opening
+    start = text.index(opening) + len(opening)
+    depth = 1
+    quoted = False
+    for position, letter in enumerate(text[start:], start):
+        if letter == '"':
+            quoted = not quoted
+        elif not quoted:
+            depth += (letter in "{[") - (letter in "}]")
+        if depth == 0:
+            return text[start:position]
+    raise AssertionError(f"{opening} is never closed")
+
+
+def _settings(block: str) -> dict[str, str]:
+    return dict(re.findall(r"^\s*(\w+) = (.+?)\s*$", block, re.MULTILINE))
+
+
+def test_brackets_and_quotes_are_balanced(conf: str) -> None:
+    bare = re.sub(r'"[^"\n]*"', '""', conf)
+
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("[") == bare.count("]")
+    assert all(line.count('"') % 2 == 0 for line in conf.splitlines())
+
+
+def test_an_undecided_topic_is_denied_and_a_denial_disconnects(conf: str) -> None:
+    authorization = _settings(_block(conf, "authorization {"))
+
+    assert authorization["no_match"] == "deny"
+    assert authorization["deny_action"] == "disconnect"
+
+
+def test_a_device_shows_a_certificate_that_is_checked_anew_each_time(conf: str) -> None:
+    tls = _settings(_block(_block(conf, "listeners.ssl.default {"), "ssl_options {"))
+
+    assert tls["verify"] == "verify_peer"
+    assert tls["fail_if_no_peer_cert"] == "true"
+    assert tls["enable_crl_check"] == "true"
+    assert tls["reuse_sessions"] == "false"
+    assert tls["versions"] == '["tlsv1.3", "tlsv1.2"]'
+
+
+def test_the_certificate_gives_both_names(conf: str) -> None:
+    listener = _settings(_block(conf, "listeners.ssl.default {"))
+    zone = _settings(_block(_block(conf, "zones.device {"), "mqtt {"))
+
+    assert listener["zone"] == "device"
+    assert zone["peer_cert_as_clientid"] == "cn"
+    assert zone["peer_cert_as_username"] == "cn"
+
+
+def test_listeners_that_skip_the_revocation_list_are_off(conf: str) -> None:
+    assert _block(conf, "listeners.ws.default {").strip() == "enable = false"
+    assert _block(conf, "listeners.wss.default {").strip() == "enable = false"
+    assert set(re.findall(r"^listeners\.(\w+\.\w+)", conf, re.MULTILINE)) == {
+        "ssl.default",
+        "tcp.default",
+        "ws.default",
+        "wss.default",
+    }
+
+
+def test_no_listener_lets_anybody_in_unasked(conf: str) -> None:
+    assert "enable_authn" not in conf
+    assert _settings(_block(conf, "authentication = ["))["enable"] == "true"
+
+
+def test_authentication_asks_with_allowed_placeholders_only(conf: str) -> None:
+    body = _block(_block(conf, "authentication = ["), "body {")
+
+    assert set(re.findall(r"\$\{([^}]*)\}", body)) == _ALLOWED_IN_AUTHENTICATION
+
+
+def test_authorization_sends_what_mqtt_authz_expects(conf: str) -> None:
+    body = _settings(_block(_block(conf, "authorization {"), "body {"))
+
+    fields = (
+        "topic action access qos retain clientid username peerhost proto_name mountpoint "
+        "cert_common_name cert_subject cert_pem"
+    )
+    assert body == {
+        **{name: f'"${{{name}}}"' for name in fields.split()},
+        "tenant": '"${client_attrs.tenant}"',
+    }
+
+
+def test_one_slow_answer_delays_nobody_else(conf: str) -> None:
+    for opening in ("authentication = [", "authorization {"):
+        settings = _settings(_block(conf, opening))
+        assert settings["enable_pipelining"] == "1"
+        assert int(settings["pool_size"]) >= 16
+
+
+def test_the_crl_cache_has_room_and_is_refreshed_often(conf: str) -> None:
+    found = re.search(r"crl_cache \{ refresh_interval = 1m, .*capacity = (\d+) \}", conf)
+
+    assert found is not None
+    assert int(found[1]) >= 1024
+
+
+def test_no_secret_is_written_down(conf: str) -> None:
+    assert not re.search(r"(?i)bearer|cookie|default_password|authorization\" *=", conf)

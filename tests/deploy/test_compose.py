@@ -1,0 +1,184 @@
+"""The compose files: whole, pinned, hardened, without a secret, and with exactly the settings that each service has."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Document = dict[str, Any]
+FILES = sorted((Path(__file__).resolve().parents[2] / "deploy" / "compose").glob("*.yaml"))
+_SECRET_NAME = re.compile(
+    r"PASSWORD|SECRET|PASSPHRASE|ENCRYPTION_KEY|ADMIN_KEY|API_KEY|COOKIE|DATABASE_URL"
+)
+
+
+def test_every_file_is_included_once_and_every_service_has_its_file(
+    repository: Path, compose: Document, settings_of: dict[str, frozenset[str]]
+) -> None:
+    folder = repository / "deploy" / "compose"
+
+    included = yaml.safe_load((folder / "compose.yaml").read_text())["include"]
+
+    assert sorted([*included, "compose.yaml", "hardened.yaml"]) == [path.name for path in FILES]
+    for service in settings_of:
+        assert service in yaml.safe_load((folder / f"{service}.yaml").read_text())["services"]
+    infrastructure = {"postgres", "nats", "emqx", "keycloak", "caddy"}
+    jobs = {"migrate", "logins", "device_trust"}
+    assert compose["services"].keys() == settings_of.keys() | infrastructure | jobs
+
+
+def test_a_service_gets_exactly_its_own_settings(
+    compose: Document, settings_of: dict[str, frozenset[str]]
+) -> None:
+    given = {name: frozenset(compose["services"][name]["environment"]) for name in settings_of}
+
+    assert given == settings_of
+
+
+def test_no_container_is_more_powerful_than_it_must_be(compose: Document) -> None:
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service, name
+        assert not {"network_mode", "pid", "ipc", "userns_mode", "devices"} & service.keys() or (
+            service["network_mode"] == "none"
+        ), name
+        assert service.get("cap_add", []) in ([], ["NET_BIND_SERVICE"]), name
+        assert "docker.sock" not in str(service), name
+
+
+def test_only_caddy_and_the_broker_are_reached_from_outside(compose: Document) -> None:
+    services = compose["services"]
+
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+
+    assert published.keys() == {"caddy", "emqx"}
+    assert [port.rsplit(":", 1)[1] for port in published["emqx"]] == ["8883"]
+    assert [port.rsplit(":", 1)[1] for port in published["caddy"]] == ["443", "80"]
+
+
+def test_only_those_who_must_call_out_have_a_way_out(compose: Document) -> None:
+    open_networks = {name for name, net in compose["networks"].items() if not net.get("internal")}
+
+    with_a_way_out = {
+        name
+        for name, service in compose["services"].items()
+        if open_networks & set(service.get("networks", []))
+    }
+
+    assert with_a_way_out == {"caddy", "emqx", "delivery_worker", "billing_webhooks"}
+
+
+def test_a_compromised_edge_cannot_reach_the_stores_or_the_broker_the_database(
+    compose: Document,
+) -> None:
+    networks = {name: set(s.get("networks", [])) for name, s in compose["services"].items()}
+
+    assert not networks["caddy"] & networks["postgres"]
+    assert not networks["caddy"] & networks["mqtt_authz"]
+    assert not networks["emqx"] & networks["postgres"]
+    assert not networks["emqx"] & networks["nats"]
+
+
+def test_everything_restarts_but_jobs_and_tells_its_health(compose: Document) -> None:
+    for name, service in compose["services"].items():
+        if name in {"migrate", "logins", "device_trust"}:
+            assert service["restart"] == "no", name
+            continue
+        assert service["restart"] == "unless-stopped", name
+        # Our own images bring their health check.
+        assert "healthcheck" in service or service["image"].startswith("pulse/"), name
+
+
+def test_images_are_pinned(compose: Document) -> None:
+    for name, service in compose["services"].items():
+        image, _, tag = service["image"].partition(":")
+        if image.startswith("pulse/") and image != "pulse/keycloak":
+            assert tag.startswith("${PULSE_VERSION:?"), name
+        else:
+            assert re.match(r"\d+\.\d+", tag), f"{name}: {service['image']}"
+
+
+def test_the_broker_stays_on_the_apache_licensed_line(compose: Document) -> None:
+    assert compose["services"]["emqx"]["image"].startswith("emqx/emqx:5.8.")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_secret_is_written_down(path: Path) -> None:
+    for service in (yaml.safe_load(path.read_text()).get("services") or {}).values():
+        for name, value in (service.get("environment") or {}).items():
+            if _SECRET_NAME.search(name):
+                assert re.search(r"\$\{\w+:(\?|-\})", str(value)), f"{name} is given in the file"
+
+
+def test_the_example_names_every_variable_and_holds_no_secret(
+    repository: Path, compose: Document
+) -> None:
+    text = (repository / "deploy" / "compose" / ".env.example").read_text()
+    example = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", str(compose)))
+
+    assert used == example.keys()
+    assert [name for name, value in example.items() if _SECRET_NAME.search(name) and value] == []
+
+
+def test_generated_secrets_are_long_private_and_never_overwritten(
+    repository: Path, tmp_path: Path
+) -> None:
+    for name in ("generate_env.py", ".env.example"):
+        shutil.copy(repository / "deploy" / "compose" / name, tmp_path)
+    command = [sys.executable, str(tmp_path / "generate_env.py")]
+
+    first = subprocess.run(command, check=False, capture_output=True, text=True)
+    written = (tmp_path / ".env").read_text()
+    second = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert (first.returncode, second.returncode) == (0, 1)
+    assert (tmp_path / ".env").read_text() == written
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+    values = dict(re.findall(r"^(\w+)=(.*)$", written, re.MULTILINE))
+    secret = {n: v for n, v in values.items() if _SECRET_NAME.search(n) and "PREVIOUS" not in n}
+    assert min(map(len, secret.values())) >= 44
+    assert len(set(secret.values())) == len(secret)
+    assert not set(secret.values()) & set(first.stdout.split())
+
+
+def test_docker_compose_itself_accepts_the_files(repository: Path, tmp_path: Path) -> None:
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(
+            ["docker", "compose", "version"], check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip("docker compose is not installed: its own validation did not run")
+    shutil.copytree(repository / "deploy", tmp_path / "deploy")
+    folder = tmp_path / "deploy" / "compose"
+    (folder / ".env").unlink(missing_ok=True)
+    shutil.rmtree(folder / "secrets", ignore_errors=True)
+    subprocess.run([sys.executable, str(folder / "generate_env.py")], check=True)
+
+    results = {
+        path.name: subprocess.run(
+            ["docker", "compose", "-f", str(folder / path.name), "config", "--quiet"],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={"PATH": os.defpath, "HOME": str(Path.home())},
+        ).stderr
+        for path in FILES
+        if path.name != "hardened.yaml"
+    }
+
+    assert set(results.values()) == {""}, results
