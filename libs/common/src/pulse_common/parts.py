@@ -1,0 +1,72 @@
+"""The real parts that most services are wired from: opened, watched by readiness, closed when the service stops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from pulse_common import isolation
+from pulse_common.bus import Bus
+from pulse_common.jwt import Jwks, JwtVerifier
+from pulse_common.tenancy import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pydantic import SecretStr
+
+    from pulse_common.runtime import Runtime
+    from pulse_common.settings import ServiceSettings
+
+HTTP_SECONDS = 5.0
+
+
+async def open_database(
+    runtime: Runtime, url: SecretStr, name: str, *, max_connections: int = 10
+) -> Database:
+    """Open a pool and make sure that the catalogue keeps tenants apart, now and in readiness.
+
+    Raises:
+        IsolationError, Unavailable: the service must not start.
+    """
+    database = Database(url.get_secret_value(), name=name, max_connections=max_connections)
+    await database.open()
+    runtime.stack.push_async_callback(database.close)
+    await isolation.require(database)
+    runtime.readiness.add(f"database {name}", lambda: isolation.require(database))
+    return database
+
+
+async def connect_bus(runtime: Runtime, settings: ServiceSettings, service: str) -> Bus:
+    """Connect to NATS as this service."""
+    bus = await Bus.connect(
+        url=settings.nats_url,
+        user=settings.nats_user,
+        password=settings.nats_password.get_secret_value(),
+        service=service,
+    )
+    runtime.stack.push_async_callback(bus.close)
+    runtime.readiness.add("nats", bus.check)
+    return bus
+
+
+async def open_http(runtime: Runtime) -> httpx2.AsyncClient:
+    """Make a client for calls to parts inside; redirects are not followed."""
+    client = httpx2.AsyncClient(timeout=HTTP_SECONDS, follow_redirects=False)
+    return await runtime.stack.enter_async_context(client)
+
+
+def token_verifier(
+    runtime: Runtime,
+    http: httpx2.AsyncClient,
+    *,
+    issuer: str,
+    internal_url: str,
+    audience: str,
+    clients: Collection[str],
+) -> JwtVerifier:
+    """Verify access tokens of ``issuer``, whose keys are fetched from ``internal_url``."""
+    jwks = Jwks(oidc_internal_url=internal_url, http=http)
+    runtime.stack.push_async_callback(jwks.close)
+    return JwtVerifier(issuer=issuer, audience=audience, azp=clients, jwks=jwks)

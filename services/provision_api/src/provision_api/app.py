@@ -1,0 +1,64 @@
+"""Wiring: the only place that knows which parts are real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provision_api import shapes
+from provision_api.callers import Callers
+from provision_api.enrolment import Enrolment
+from provision_api.handlers import Provisioning
+from provision_api.routes import endpoints
+from pulse_common import events, health, parts
+from pulse_common.clock import system_clock
+from pulse_common.http import build_app
+from pulse_common.outbox import Relay
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from provision_api.settings import Settings
+    from pulse_common.identity import TokenVerifier
+    from pulse_common.runtime import Runtime
+
+NAME = "provision_api"
+
+
+def create_app(
+    *,
+    provisioning: Provisioning,
+    admin_key: bytes,
+    verifier: TokenVerifier,
+    readiness: health.Readiness,
+) -> Starlette:
+    callers = Callers(admin_key, verifier)
+    routes = [*endpoints(provisioning), *health.endpoints(readiness)]
+    return build_app(routes, callers.authenticate)
+
+
+async def start(settings: Settings, runtime: Runtime) -> Starlette:
+    database = await parts.open_database(runtime, settings.database_url, NAME)
+    bus = await parts.connect_bus(runtime, settings, NAME)
+    await bus.ensure_stream(events.STREAM_EVENTS)
+    verifier = parts.token_verifier(
+        runtime,
+        await parts.open_http(runtime),
+        issuer=settings.oidc_issuer,
+        internal_url=settings.oidc_internal_url,
+        audience=settings.oidc_audience,
+        clients=settings.oidc_allowed_clients.split(","),
+    )
+    broker = shapes.Broker(
+        host=settings.mqtt_public_host,
+        port=settings.mqtt_public_port,
+        ca_certificates=settings.broker_authorities(),
+    )
+    provisioning = Provisioning(Enrolment(database, bus, system_clock), verifier, broker)
+    await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
+    runtime.spawn("outbox relay", Relay(database, bus).run())
+    return create_app(
+        provisioning=provisioning,
+        admin_key=settings.provision_admin_key.get_secret_value().encode(),
+        verifier=verifier,
+        readiness=runtime.readiness,
+    )

@@ -1,0 +1,187 @@
+"""Use cases: make a tenant, a device and its token; turn a token and a CSR into a certificate."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from provision_api import domain, store
+from pulse_common import audit, events, outbox
+from pulse_common.errors import AppError, Conflict, Forbidden, NotFound
+from pulse_common.ids import new_id
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from pulse_common.bus import Bus
+    from pulse_common.clock import Clock
+    from pulse_common.identity import TenantId
+    from pulse_common.tenancy import Database, TenantTx
+
+log = structlog.get_logger(__name__)
+
+SIGN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who is behind a change, for the audit row."""
+
+    kind: audit.ActorKind
+    id: str
+    address: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    tenant: TenantId
+    device_id: UUID
+    signed: events.SignReply
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    db: Database
+    bus: Bus
+    clock: Clock
+
+    async def create_tenant(
+        self, tenant: TenantId, name: str, caller: Caller
+    ) -> tuple[store.Tenant, bool]:
+        """Make a tenant under a given id, and say whether it is new; the same call again changes nothing.
+
+        Raises:
+            Conflict: the id exists under another name.
+        """
+        name = domain.checked_name(name)
+        async with self.db.service_tenant_connection("pulse_provision", tenant) as tx:
+            is_new = await store.create_tenant(tx, tenant, name)
+            found = await store.find_tenant(tx, tenant)
+            if found is None or found.name != name:
+                raise Conflict("a tenant with this id and another name exists")
+            if is_new:
+                await audit.record(tx, _act(caller, "tenant.create", "tenant", tenant))
+        return found, is_new
+
+    async def create_device(self, tenant: TenantId, name: str, caller: Caller) -> store.Device:
+        async with self.db.tenant_connection(tenant) as tx:
+            return await self._create_device(tx, name, caller)
+
+    async def mint_token(
+        self, tenant: TenantId, device_id: UUID, seconds: int | None, caller: Caller
+    ) -> Minted:
+        """Make a one-time token; only its hash is kept.
+
+        Raises:
+            NotFound: the tenant has no such device.
+            Conflict: the device is disabled.
+        """
+        async with self.db.tenant_connection(tenant) as tx:
+            device = await store.find_device(tx, device_id)
+            if device is None:
+                raise NotFound("no such device")
+            return await self._mint(tx, device, seconds, caller)
+
+    async def create_device_with_token(
+        self, tenant: TenantId, name: str, caller: Caller
+    ) -> tuple[store.Device, Minted]:
+        async with self.db.tenant_connection(tenant) as tx:
+            device = await self._create_device(tx, name, caller)
+            return device, await self._mint(tx, device, None, caller)
+
+    async def enrol(self, token_text: str, csr_pem: str, caller: Caller) -> Enrolled:
+        """Trade a token and a CSR for a certificate.
+
+        The token's row stays locked while cert_worker signs, and is marked used in the same transaction: a refusal or
+        an absent cert_worker rolls back and leaves the token usable.
+
+        Raises:
+            Unauthenticated: the token is unknown, used or expired.
+            Malformed, Conflict, Unavailable: what cert_worker said of the CSR, or that it is away.
+        """
+        token = domain.read_token(token_text)
+        async with self.db.tenant_connection(token.tenant) as tx:
+            now = self.clock()
+            claimed = await store.claim_token(tx, token.digest, now)
+            if claimed is None:
+                raise domain.not_valid()
+            signed = await self._sign(token.tenant, claimed.device_id, csr_pem, caller)
+            await store.use_token(tx, claimed.token_id, now)
+            act = _act(caller, "device.enrol", "device", claimed.device_id)
+            await audit.record(tx, act)
+        log.info("device_enrolled", device_id=str(claimed.device_id), serial=signed.serial_number)
+        return Enrolled(token.tenant, claimed.device_id, signed)
+
+    async def _sign(
+        self, tenant: TenantId, device_id: UUID, csr_pem: str, caller: Caller
+    ) -> events.SignReply:
+        request = events.SignRequest(
+            tenant_id=tenant,
+            device_id=device_id,
+            csr_pem=csr_pem,
+            actor_id=str(device_id),
+            request_id=caller.request_id,
+        )
+        try:
+            return await self.bus.call(request, events.SignReply, seconds=SIGN_SECONDS)
+        except AppError as error:
+            log.info("signature_refused", device_id=str(device_id), code=error.code)
+            raise
+
+    async def _create_device(self, tx: TenantTx, name: str, caller: Caller) -> store.Device:
+        name = domain.checked_name(name)
+        tenant = await store.find_tenant(tx, tx.tenant)
+        if tenant is None:
+            raise NotFound("no such tenant")
+        if tenant.status != "active":
+            raise Forbidden("the tenant is suspended")
+        device = await store.create_device(tx, new_id(), name)
+        await audit.record(tx, _act(caller, "device.create", "device", device.device_id))
+        event = events.DeviceCreated(
+            tenant_id=tx.tenant, at=self.clock(), device_id=device.device_id, name=name
+        )
+        await outbox.emit(tx, event)
+        return device
+
+    async def _mint(
+        self, tx: TenantTx, device: store.Device, seconds: int | None, caller: Caller
+    ) -> Minted:
+        if device.status != "active":
+            raise Conflict("the device is disabled")
+        expires_at = domain.token_expiry(self.clock(), seconds)
+        token = domain.make_token(tx.tenant, secrets.token_bytes(domain.SECRET_BYTES))
+        token_id = new_id()
+        new = store.NewToken(
+            token_id=token_id,
+            device_id=device.device_id,
+            digest=token.digest,
+            expires_at=expires_at,
+            created_by=caller.id,
+        )
+        await store.create_token(tx, new)
+        act = _act(caller, "enrolment_token.mint", "enrolment_token", token_id)
+        await audit.record(tx, act)
+        return Minted(token.text, expires_at)
+
+
+def _act(caller: Caller, action: str, object_kind: str, object_id: UUID) -> audit.Act:
+    return audit.Act(
+        actor_kind=caller.kind,
+        actor_id=caller.id,
+        action=action,
+        object_kind=object_kind,
+        object_id=str(object_id),
+        address=caller.address,
+        request_id=caller.request_id,
+    )

@@ -1,0 +1,128 @@
+"""Read the request, run one use case, answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from starlette.responses import Response
+
+from provision_api import domain, shapes
+from provision_api.enrolment import Caller
+from pulse_common import events
+from pulse_common.errors import Forbidden, Malformed
+from pulse_common.http import parse_model, read_body, read_model
+from pulse_common.identity import Role, TenantId
+from pulse_common.ids import parse_id
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from starlette.requests import Request
+
+    from provision_api.enrolment import Enrolment
+    from pulse_common.identity import Principal, TokenVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    enrolment: Enrolment
+    verifier: TokenVerifier
+    broker: shapes.Broker
+
+    async def put_tenant(self, request: Request, principal: Principal) -> Response:
+        tenant = TenantId(parse_id(request.path_params["tenant_id"], "tenant_id"))
+        body = await read_model(request, shapes.TenantBody)
+        found, is_new = await self.enrolment.create_tenant(
+            tenant, body.name, _caller(request, principal)
+        )
+        answer = shapes.TenantAnswer(id=found.tenant_id, name=found.name, status=found.status)
+        return _json(answer, 201 if is_new else 200)
+
+    async def post_device(self, request: Request, principal: Principal) -> Response:
+        body = await read_model(request, shapes.DeviceBody)
+        tenant = _tenant_of(principal, body.tenant_id)
+        device = await self.enrolment.create_device(tenant, body.name, _caller(request, principal))
+        answer = shapes.DeviceAnswer(
+            id=device.device_id,
+            tenant_id=device.tenant_id,
+            name=device.name,
+            status=device.status,
+            created_at=device.created_at,
+        )
+        return _json(answer, 201)
+
+    async def post_token(self, request: Request, principal: Principal) -> Response:
+        device_id = parse_id(request.path_params["device_id"], "device_id")
+        raw = await read_body(request)
+        body = parse_model(raw, shapes.TokenBody) if raw else shapes.TokenBody()
+        tenant = _tenant_of(principal, body.tenant_id)
+        minted = await self.enrolment.mint_token(
+            tenant, device_id, body.expires_in_seconds, _caller(request, principal)
+        )
+        return _json(shapes.TokenAnswer(token=minted.token, expires_at=minted.expires_at), 201)
+
+    async def enrol(self, request: Request) -> Response:
+        body = await read_model(request, shapes.EnrolBody)
+        caller = Caller(kind="device", id="enrolment-token", address=_address(request))
+        enrolled = await self.enrolment.enrol(body.token, body.csr, caller)
+        answer = shapes.EnrolAnswer(
+            tenant_id=enrolled.tenant,
+            device_id=enrolled.device_id,
+            certificate=enrolled.signed.certificate_pem,
+            chain=enrolled.signed.chain_pem,
+            serial_number=enrolled.signed.serial_number,
+            not_after=enrolled.signed.not_after,
+            mqtt=self.broker,
+        )
+        return _json(answer, 201)
+
+    async def answer_create_device(
+        self, request: events.CreateDeviceRequest
+    ) -> events.CreateDeviceReply:
+        """The same as the HTTP door, for ui_iot: the person's own token decides, not the caller."""
+        principal = await self.verifier.verify(request.access_token)
+        if Role.TENANT_ADMIN not in principal.roles:
+            raise Forbidden("only a tenant's administrator may add devices")
+        caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
+        device, minted = await self.enrolment.create_device_with_token(
+            _tenant_of(principal, None), request.name, caller
+        )
+        return events.CreateDeviceReply(
+            device_id=device.device_id,
+            name=device.name,
+            token=minted.token,
+            expires_at=minted.expires_at,
+        )
+
+
+def _tenant_of(principal: Principal, named: str | None) -> TenantId:
+    """Return whose devices the caller works on: the admin key must say, a person never may."""
+    if domain.PLATFORM_ADMIN in principal.roles:
+        if named is None:
+            raise Malformed("tenant_id is required with the admin key")
+        return TenantId(parse_id(named, "tenant_id"))
+    if named is not None:
+        raise Malformed("tenant_id comes from your access token")
+    if principal.tenant is None:
+        raise Forbidden("your account belongs to no tenant")
+    return principal.tenant
+
+
+def _caller(request: Request, principal: Principal) -> Caller:
+    return Caller(
+        kind="operator" if domain.PLATFORM_ADMIN in principal.roles else "user",
+        id=principal.subject,
+        address=_address(request),
+        request_id=structlog.contextvars.get_contextvars().get("request_id"),
+    )
+
+
+def _address(request: Request) -> str | None:
+    return request.client.host if request.client else None
+
+
+def _json(answer: BaseModel, status: int) -> Response:
+    # Tokens and certificates have no business in a cache.
+    headers = {"cache-control": "no-store"}
+    return Response(answer.model_dump_json(), status, headers, media_type="application/json")

@@ -1,0 +1,25 @@
+"""Everything this service needs to know before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, FilePath
+
+from pulse_common.settings import Key, Port, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """``mqtt_ca_file`` holds the authorities that signed the broker's own TLS certificate."""
+
+    oidc_issuer: str = Field(pattern=r"^https?://")
+    oidc_internal_url: str = Field(pattern=r"^https?://")
+    oidc_audience: str = Field(min_length=1)
+    oidc_allowed_clients: str = "pulse-ui"
+    provision_admin_key: Key
+    mqtt_public_host: str = Field(min_length=1)
+    mqtt_public_port: Port
+    mqtt_ca_file: FilePath
+
+    def broker_authorities(self) -> str:
+        return Path(self.mqtt_ca_file).read_text()

@@ -1,0 +1,72 @@
+"""The bodies that callers send, and the ones that they get."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MOST_CSR_BYTES = 16 * 1024
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class TenantBody(Body):
+    name: str
+
+
+class DeviceBody(Body):
+    """``tenant_id`` is for the admin key alone; a person's tenant comes from their token."""
+
+    name: str
+    tenant_id: str | None = None
+
+
+class TokenBody(Body):
+    tenant_id: str | None = None
+    expires_in_seconds: int | None = None
+
+
+class EnrolBody(Body):
+    token: str = Field(max_length=200)
+    csr: str = Field(max_length=MOST_CSR_BYTES)
+
+
+class TenantAnswer(BaseModel):
+    id: UUID
+    name: str
+    status: str
+
+
+class DeviceAnswer(BaseModel):
+    id: UUID
+    tenant_id: UUID
+    name: str
+    status: str
+    created_at: datetime
+
+
+class TokenAnswer(BaseModel):
+    """The only time that the token is shown."""
+
+    token: str
+    expires_at: datetime
+
+
+class Broker(BaseModel):
+    host: str
+    port: int
+    ca_certificates: str
+
+
+class EnrolAnswer(BaseModel):
+    tenant_id: UUID
+    device_id: UUID
+    certificate: str
+    chain: str
+    serial_number: str
+    not_after: datetime
+    mqtt: Broker

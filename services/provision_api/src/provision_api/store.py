@@ -1,0 +1,128 @@
+"""Every SQL statement of this service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from pulse_common.tenancy import TenantTx, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    tenant_id: UUID
+    name: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    device_id: UUID
+    tenant_id: UUID
+    name: str
+    status: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    token_id: UUID
+    device_id: UUID
+    digest: bytes
+    expires_at: datetime
+    created_by: str
+
+
+async def create_tenant(tx: Tx, tenant_id: UUID, name: str) -> bool:
+    """Return whether the tenant is new."""
+    made = await tx.execute(
+        """
+        INSERT INTO tenants (tenant_id, name) VALUES (%(tenant_id)s, %(name)s)
+        ON CONFLICT (tenant_id) DO NOTHING
+        """,
+        {"tenant_id": tenant_id, "name": name},
+    )
+    return made == 1
+
+
+async def find_tenant(tx: Tx, tenant_id: UUID) -> Tenant | None:
+    row = await tx.one_or_none(
+        "SELECT tenant_id, name, status FROM tenants WHERE tenant_id = %(tenant_id)s",
+        {"tenant_id": tenant_id},
+    )
+    return None if row is None else Tenant(row["tenant_id"], row["name"], row["status"])
+
+
+async def create_device(tx: TenantTx, device_id: UUID, name: str) -> Device:
+    row = await tx.one(
+        """
+        INSERT INTO devices (tenant_id, device_id, name)
+        VALUES (%(tenant_id)s, %(device_id)s, %(name)s)
+        RETURNING device_id, tenant_id, name, status, created_at
+        """,
+        {"tenant_id": tx.tenant, "device_id": device_id, "name": name},
+    )
+    return Device(**row)
+
+
+async def find_device(tx: TenantTx, device_id: UUID) -> Device | None:
+    row = await tx.one_or_none(
+        """
+        SELECT device_id, tenant_id, name, status, created_at
+          FROM devices
+         WHERE device_id = %(device_id)s
+        """,
+        {"device_id": device_id},
+    )
+    return None if row is None else Device(**row)
+
+
+async def create_token(tx: TenantTx, token: NewToken) -> None:
+    await tx.execute(
+        """
+        INSERT INTO enrolment_tokens (tenant_id, token_id, device_id, token_hash, expires_at, created_by)
+        VALUES (%(tenant_id)s, %(token_id)s, %(device_id)s, %(digest)s, %(expires_at)s, %(created_by)s)
+        """,
+        {
+            "tenant_id": tx.tenant,
+            "token_id": token.token_id,
+            "device_id": token.device_id,
+            "digest": token.digest,
+            "expires_at": token.expires_at,
+            "created_by": token.created_by,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UsableToken:
+    token_id: UUID
+    device_id: UUID
+
+
+async def claim_token(tx: TenantTx, digest: bytes, now: datetime) -> UsableToken | None:
+    """Lock an unused, unexpired token for this transaction.
+
+    Of two that race for one token the second waits here until the first commits, and then finds it used.
+    """
+    row = await tx.one_or_none(
+        """
+        SELECT token_id, device_id
+          FROM enrolment_tokens
+         WHERE token_hash = %(digest)s AND used_at IS NULL AND expires_at > %(now)s
+           FOR UPDATE
+        """,
+        {"digest": digest, "now": now},
+    )
+    return None if row is None else UsableToken(row["token_id"], row["device_id"])
+
+
+async def use_token(tx: TenantTx, token_id: UUID, now: datetime) -> None:
+    await tx.execute(
+        "UPDATE enrolment_tokens SET used_at = %(now)s WHERE token_id = %(token_id)s",
+        {"token_id": token_id, "now": now},
+    )
