@@ -1,0 +1,116 @@
+"""What a session may do once it is connected: the rules of each kind of client, and one act judged by them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+from mqtt_authz import topics
+from mqtt_authz.certificate import parse_uuid
+from mqtt_authz.reasons import Denied, Reason
+from pulse_common.identity import TenantId
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+class Action(StrEnum):
+    PUBLISH = "publish"
+    SUBSCRIBE = "subscribe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One publish, or one filter of a SUBSCRIBE, of the session of ``client_id``."""
+
+    client_id: str
+    username: str
+    tenant: str
+    action: Action
+    topic: str
+    qos: Literal[0, 1, 2]
+    retain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Allows one action on what one filter contains; ``retained`` lets a publish set the retain flag."""
+
+    action: Action
+    topic: str
+    retained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    pass
+
+
+def device_rules(tenant: TenantId, device: UUID) -> tuple[Rule, ...]:
+    """The whole of what a device may do, as literal topics made from our own UUIDs."""
+    tree = f"tenant/{tenant}/device/{device}"
+    return (
+        Rule(Action.PUBLISH, f"{tree}/telemetry"),
+        Rule(Action.PUBLISH, state_topic(tenant, device), retained=True),
+        Rule(Action.PUBLISH, f"{tree}/command/ack"),
+        Rule(Action.PUBLISH, f"{tree}/cert/renew"),
+        Rule(Action.SUBSCRIBE, f"{tree}/command"),
+        Rule(Action.SUBSCRIBE, f"{tree}/cert/issued"),
+    )
+
+
+def state_topic(tenant: TenantId, device: UUID) -> str:
+    """The only topic of a device on which a message may be retained."""
+    return f"tenant/{tenant}/device/{device}/state"
+
+
+#: Our own services on the broker, which show a password instead of a certificate, and what each may do.
+SERVICE_RULES = {
+    "svc_ingest_worker": (
+        Rule(Action.SUBSCRIBE, "tenant/+/device/+/telemetry"),
+        Rule(Action.SUBSCRIBE, "tenant/+/device/+/state"),
+        Rule(Action.SUBSCRIBE, "tenant/+/device/+/command/ack"),
+        Rule(Action.PUBLISH, "tenant/+/device/+/command"),
+    )
+}
+_SERVICE_CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
+
+
+def decide(act: Act) -> Allowed | Denied:
+    """Judge one act by the list that the session got when it connected."""
+    rules = _rules_of(act)
+    if rules is None:
+        return Denied(Reason.UNKNOWN_CLIENT)
+    publishing = act.action is Action.PUBLISH
+    topic = act.topic if publishing else topics.without_prefix(act.topic)
+    if not (topics.valid_name(topic) if publishing else topics.valid_filter(topic)):
+        return Denied(Reason.BAD_TOPIC)
+    if topic.startswith("$"):
+        return Denied(Reason.SYSTEM_TOPIC)
+    for rule in rules:
+        if rule.action is not act.action or not topics.contains(rule.topic, topic):
+            continue
+        if not (publishing and act.retain and not rule.retained):
+            return Allowed()
+    return Denied(Reason.TOPIC_NOT_ALLOWED)
+
+
+def _rules_of(act: Act) -> tuple[Rule, ...] | None:
+    """A device goes by its tenant attribute, which our own answer set; a service by its name and the lack of one."""
+    if act.tenant == "" and is_service_client_id(act.client_id):
+        return SERVICE_RULES.get(act.username)
+    try:
+        return device_rules(TenantId(parse_uuid(act.tenant)), parse_uuid(act.client_id))
+    except ValueError:
+        return None
+
+
+def is_service_client_id(client_id: str) -> bool:
+    """Client ids are global: a service that took a device's would end the device's session."""
+    try:
+        parse_uuid(client_id)
+    except ValueError:
+        return _SERVICE_CLIENT_ID.fullmatch(client_id) is not None
+    return False

@@ -1,0 +1,70 @@
+"""Wiring: the only place that knows which parts are real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mqtt_authz.broker import EmqxAdapter
+from mqtt_authz.handlers import Gate
+from mqtt_authz.revocation import SUBJECTS, Revocation
+from mqtt_authz.routes import endpoints
+from mqtt_authz.secrets import SharedSecret
+from pulse_common import events, isolation
+from pulse_common.bus import Bus
+from pulse_common.clock import system_clock
+from pulse_common.consume import Consumer, consume
+from pulse_common.http import build_app
+from pulse_common.outbox import Relay
+from pulse_common.tenancy import Database
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from mqtt_authz.settings import Settings
+    from pulse_common.runtime import Runtime
+
+NAME = "mqtt_authz"
+LANES = 4
+"""Cuts at the same time in one replica, so that one that the broker is slow with does not hold up the rest."""
+
+CONSUMER = Consumer(stream=events.STREAM_EVENTS, name=NAME, subjects=SUBJECTS)
+
+
+async def start(settings: Settings, runtime: Runtime) -> Starlette:
+    database = Database(settings.database_url.get_secret_value(), name=NAME)
+    await database.open()
+    runtime.stack.push_async_callback(database.close)
+    await isolation.require(database)
+    bus = await _connect_bus(settings, runtime)
+    broker = EmqxAdapter.to(
+        settings.emqx_api_url, settings.emqx_api_key, settings.emqx_api_secret.get_secret_value()
+    )
+    runtime.stack.push_async_callback(broker.close)
+
+    revocation = Revocation(database=database, broker=broker, clock=system_clock)
+    for lane in range(LANES):
+        runtime.spawn(f"revocation-{lane}", consume(bus, CONSUMER, revocation.handle))
+    runtime.spawn("outbox", Relay(database, bus).run())
+
+    # The message bus is not among them: a gate without it still answers, and taking it away would lock devices out.
+    runtime.readiness.add("database", lambda: isolation.require(database))
+    gate = Gate(
+        database=database,
+        admin_password=settings.mqtt_admin_password.get_secret_value().encode(),
+        clock=system_clock,
+    )
+    secret = SharedSecret.from_settings(settings)
+    return build_app(endpoints(gate, runtime.readiness), secret.authenticate)
+
+
+async def _connect_bus(settings: Settings, runtime: Runtime) -> Bus:
+    bus = await Bus.connect(
+        url=settings.nats_url,
+        user=settings.nats_user,
+        password=settings.nats_password.get_secret_value(),
+        service=NAME,
+    )
+    runtime.stack.push_async_callback(bus.close)
+    await bus.ensure_stream(events.STREAM_EVENTS)
+    await bus.ensure_stream(events.STREAM_PARKED)
+    return bus

@@ -1,0 +1,131 @@
+"""What we ask the broker to do, and how EMQX is asked.  No other module knows which broker it is."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
+
+import httpx2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+CALL_SECONDS = 3.0
+
+
+class BrokerFailed(Exception):  # noqa: N818 -- reads as an outcome
+    """The broker did not do it, or did not say so; asking again is harmless."""
+
+
+class BrokerAdapter(Protocol):
+    """Each act may be repeated, and succeeds when its end is reached already.
+
+    Every method raises ``BrokerFailed`` unless the broker has said that it is so.
+    """
+
+    async def ban(self, device: UUID, why: str) -> None:
+        """Refuse the device's CONNECTs, and keep its will from being published."""
+        ...
+
+    async def unban(self, device: UUID) -> bool:
+        """Lift the ban; False when there was none."""
+        ...
+
+    async def drop_authorization_cache(self, device: UUID) -> None: ...
+
+    async def kick(self, device: UUID) -> None:
+        """End the connection and delete the session."""
+        ...
+
+    async def purge_retained(self, topics: Sequence[str]) -> None: ...
+
+    async def has_session(self, device: UUID) -> bool:
+        """Whether a session is left, connected or not."""
+        ...
+
+
+class EmqxAdapter:
+    """EMQX's management API, version 5."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+
+    @classmethod
+    def to(cls, url: str, key: str, secret: str) -> EmqxAdapter:
+        return cls(
+            httpx2.AsyncClient(
+                base_url=f"{url.rstrip('/')}/api/v5",
+                auth=httpx2.BasicAuth(key, secret),
+                timeout=CALL_SECONDS,
+                follow_redirects=False,
+                trust_env=False,  # a proxy of the environment must not see the key
+            )
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def ban(self, device: UUID, why: str) -> None:
+        body = {"as": "clientid", "who": str(device), "by": "mqtt_authz", "reason": why}
+        answer = await self._call("POST", "/banned", {**body, "until": "infinity"})
+        if answer.status_code == HTTPStatus.BAD_REQUEST and _code(answer) == "ALREADY_EXISTS":
+            return
+        _expect(answer, HTTPStatus.OK)
+
+    async def unban(self, device: UUID) -> bool:
+        return await self._delete(f"/banned/clientid/{device}", absent="NOT_FOUND")
+
+    async def drop_authorization_cache(self, device: UUID) -> None:
+        path = f"/clients/{device}/authorization/cache"
+        await self._delete(path, absent="CLIENTID_NOT_FOUND")
+
+    async def kick(self, device: UUID) -> None:
+        await self._delete(f"/clients/{device}", absent="CLIENTID_NOT_FOUND")
+
+    async def purge_retained(self, topics: Sequence[str]) -> None:
+        for topic in topics:
+            path = f"/mqtt/retainer/message/{quote(topic, safe='')}"
+            await self._delete(path, absent="NOT_FOUND")
+
+    async def has_session(self, device: UUID) -> bool:
+        answer = await self._call("GET", f"/clients/{device}")
+        if _is_absent(answer, "CLIENTID_NOT_FOUND"):
+            return False
+        _expect(answer, HTTPStatus.OK)
+        return True
+
+    async def _delete(self, path: str, *, absent: str) -> bool:
+        """Delete something; False when the broker says that there is no such thing."""
+        answer = await self._call("DELETE", path)
+        if _is_absent(answer, absent):
+            return False
+        _expect(answer, HTTPStatus.NO_CONTENT)
+        return True
+
+    async def _call(self, method: str, path: str, body: object = None) -> httpx2.Response:
+        try:
+            return await self._client.request(method, path, json=body)
+        except httpx2.HTTPError as error:
+            raise BrokerFailed(f"{method} {path}: {type(error).__name__}") from error
+
+
+def _is_absent(answer: httpx2.Response, code: str) -> bool:
+    """Take a 404 for an answer only with the broker's own code: one of a proxy or a wrong path confirms nothing."""
+    return answer.status_code == HTTPStatus.NOT_FOUND and _code(answer) == code
+
+
+def _code(answer: httpx2.Response) -> str:
+    try:
+        body = answer.json()
+    except (ValueError, RecursionError):
+        return ""
+    return str(body.get("code", "")) if isinstance(body, dict) else ""
+
+
+def _expect(answer: httpx2.Response, status: HTTPStatus) -> None:
+    if answer.status_code != status:
+        request = answer.request
+        what = f"{request.method} {request.url.path}: {answer.status_code} {_code(answer)}"
+        raise BrokerFailed(what.rstrip())

@@ -1,0 +1,39 @@
+"""Why a question of the broker was answered as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why the answer was what it was; goes to the log and the metrics, never to the broker."""
+
+    ALLOWED = "allowed"
+    MALFORMED = "malformed"
+    DATABASE_AWAY = "database_away"
+    TOO_SLOW = "too_slow"
+    BUG = "bug"
+    BAD_CERTIFICATE = "bad_certificate"
+    CERTIFICATE_NOT_YET_VALID = "certificate_not_yet_valid"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    CLIENT_ID_MISMATCH = "client_id_mismatch"
+    USERNAME_MISMATCH = "username_mismatch"
+    CERTIFICATE_UNKNOWN = "certificate_unknown"
+    CERTIFICATE_MISMATCH = "certificate_mismatch"
+    CERTIFICATE_REVOKED = "certificate_revoked"
+    TENANT_SUSPENDED = "tenant_suspended"
+    DEVICE_DISABLED = "device_disabled"
+    NO_CERTIFICATE = "no_certificate"
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 -- a reason
+    SERVICE_CLIENT_ID = "service_client_id"
+    UNKNOWN_CLIENT = "unknown_client"
+    BAD_TOPIC = "bad_topic"
+    SYSTEM_TOPIC = "system_topic"
+    TOPIC_NOT_ALLOWED = "topic_not_allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    reason: Reason
+    detail: str = ""

@@ -1,0 +1,115 @@
+"""Every SQL statement of this service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mqtt_authz.domain import Standing
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from pulse_common.tenancy import TenantTx, Tx
+
+# One look-up by the unique index on the fingerprint, then two by primary key.
+_STANDING = """
+    SELECT c.tenant_id, c.device_id,
+           c.status = 'valid'  AS certificate_valid,
+           d.status = 'active' AS device_active,
+           t.status = 'active' AS tenant_active
+      FROM certificates c
+      JOIN devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
+      JOIN tenants t ON t.tenant_id = c.tenant_id
+     WHERE c.fingerprint_sha256 = %(fingerprint)s
+"""
+# The gate's role reads every tenant, so the statements below name the tenant themselves.
+_TAKE_TURN = """
+    SELECT pg_try_advisory_xact_lock(hashtextextended('pulse.broker_session.' || %(device_id)s::uuid::text, 0)) AS taken
+"""
+_UNCUT_REVOCATION = """
+    SELECT revoked_at
+      FROM certificates
+     WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s AND certificate_id = %(certificate_id)s
+       AND status = 'revoked' AND (session_cut_at IS NULL OR session_cut_at < revoked_at)
+"""
+_UNCUT_DISABLING = """
+    SELECT d.device_id
+      FROM devices d
+     WHERE d.tenant_id = %(tenant_id)s AND d.device_id = %(device_id)s AND d.status = 'disabled'
+       AND NOT EXISTS (SELECT FROM certificates c
+                        WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
+                          AND c.session_cut_at >= %(disabled_at)s)
+"""
+_MAY_CONNECT = """
+    SELECT c.certificate_id
+      FROM certificates c
+      JOIN devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
+      JOIN tenants t ON t.tenant_id = c.tenant_id
+     WHERE c.tenant_id = %(tenant_id)s AND c.device_id = %(device_id)s
+       AND c.status = 'valid' AND c.not_after > %(now)s AND d.status = 'active' AND t.status = 'active'
+     LIMIT 1
+"""
+_CONFIRM_CERTIFICATE = """
+    UPDATE certificates SET session_cut_at = %(now)s
+     WHERE tenant_id = %(tenant_id)s AND certificate_id = %(certificate_id)s
+"""
+_CONFIRM_DEVICE = """
+    UPDATE certificates SET session_cut_at = %(now)s
+     WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s AND status = 'valid'
+"""
+
+
+async def find_standing(tx: Tx, fingerprint: bytes) -> Standing | None:
+    row = await tx.one_or_none(_STANDING, {"fingerprint": fingerprint})
+    if row is None:
+        return None
+    return Standing(
+        tenant=row["tenant_id"],
+        device=row["device_id"],
+        certificate_valid=row["certificate_valid"],
+        device_active=row["device_active"],
+        tenant_active=row["tenant_active"],
+    )
+
+
+async def take_turn(tx: TenantTx, device_id: UUID) -> bool:
+    """Hold the device's session alone until the transaction ends; False when another replica holds it."""
+    return bool((await tx.one(_TAKE_TURN, {"device_id": device_id}))["taken"])
+
+
+async def find_uncut_revocation(
+    tx: TenantTx, device_id: UUID, certificate_id: UUID
+) -> datetime | None:
+    """Say when the certificate was revoked, unless the cut for it has been confirmed."""
+    row = await tx.one_or_none(
+        _UNCUT_REVOCATION,
+        {"tenant_id": tx.tenant, "device_id": device_id, "certificate_id": certificate_id},
+    )
+    revoked_at: datetime | None = row["revoked_at"] if row else None
+    return revoked_at
+
+
+async def is_uncut_disabling(tx: TenantTx, device_id: UUID, disabled_at: datetime) -> bool:
+    """Whether the device is disabled still, and no cut since then has been confirmed."""
+    row = await tx.one_or_none(
+        _UNCUT_DISABLING,
+        {"tenant_id": tx.tenant, "device_id": device_id, "disabled_at": disabled_at},
+    )
+    return row is not None
+
+
+async def may_connect(tx: TenantTx, device_id: UUID, now: datetime) -> bool:
+    """Whether the device has a certificate that the gate would let in now."""
+    values = {"tenant_id": tx.tenant, "device_id": device_id, "now": now}
+    return await tx.one_or_none(_MAY_CONNECT, values) is not None
+
+
+async def confirm_certificate(tx: TenantTx, certificate_id: UUID, now: datetime) -> None:
+    values = {"tenant_id": tx.tenant, "certificate_id": certificate_id, "now": now}
+    await tx.execute(_CONFIRM_CERTIFICATE, values)
+
+
+async def confirm_device(tx: TenantTx, device_id: UUID, now: datetime) -> None:
+    values = {"tenant_id": tx.tenant, "device_id": device_id, "now": now}
+    await tx.execute(_CONFIRM_DEVICE, values)
