@@ -114,6 +114,9 @@ class Bus:
     async def check(self) -> None:
         """Readiness: raise unless the server answers."""
         await self._nc.flush(timeout=2)
+        # flush() also returns when the connection is lost while it waits.
+        if not self._nc.is_connected:
+            raise Unavailable("the message bus is away")
 
     @property
     def jetstream(self) -> JetStreamContext:

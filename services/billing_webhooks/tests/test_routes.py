@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import stripe
+from prometheus_client import REGISTRY
+from starlette.testclient import TestClient
+
+from billing_webhooks.app import create_app
+from billing_webhooks.handlers import LARGEST_EVENT
+from billing_webhooks.settings import Settings
+from billing_webhooks.stripe_events import Verifier
+from pulse_common.health import Readiness
+from pulse_common.settings import SettingsError, load
+
+CURRENT, PREVIOUS = "whsec_current_secret", "whsec_previous_secret"
+CORPUS = Path(__file__).parents[4] / "shared/corpora/stripe-events/events"
+IGNORED = json.dumps({"id": "evt_1", "type": "balance.available", "data": {}})
+MEANINGFUL = json.dumps({"id": "evt_2", "type": "invoice.paid", "data": {}})
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(create_app(verifier=Verifier([CURRENT, PREVIOUS]), readiness=Readiness()))
+
+
+def sign(body: str, secret: str = CURRENT, age: int = 0) -> bytes:
+    timestamp = int(time.time()) - age
+    header = stripe.WebhookSignature.generate_signature_header(body, secret, timestamp)
+    return str(header).encode()
+
+
+def post(client: TestClient, body: str | bytes, signature: bytes | None) -> int:
+    headers = {} if signature is None else {b"stripe-signature": signature}
+    return client.post("/webhooks/stripe", content=body, headers=headers).status_code
+
+
+def test_verified_event_of_no_concern_is_acknowledged(client: TestClient) -> None:
+    assert post(client, IGNORED, sign(IGNORED)) == 200
+
+
+def test_event_that_cannot_be_processed_yet_is_left_with_stripe(client: TestClient) -> None:
+    assert post(client, MEANINGFUL, sign(MEANINGFUL)) == 503
+
+
+def test_previous_secret_is_accepted_and_counted(client: TestClient) -> None:
+    labels = {"position": "1"}
+    before = REGISTRY.get_sample_value("pulse_stripe_signing_secret_used_total", labels) or 0
+
+    assert post(client, IGNORED, sign(IGNORED, PREVIOUS)) == 200
+    after = REGISTRY.get_sample_value("pulse_stripe_signing_secret_used_total", labels)
+    assert after == before + 1
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        None,
+        b"",
+        b"t=1,v1=00",
+        b"nonsense",
+        "t=1,v1=é".encode(),
+        b"t=1,v1=\xff",
+        sign(IGNORED, "whsec_of_somebody_else"),
+        sign(IGNORED, age=301),
+        sign(IGNORED + " "),
+    ],
+    ids=range(9),
+)
+def test_bad_signature_is_refused(client: TestClient, signature: bytes | None) -> None:
+    assert post(client, IGNORED, signature) == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        "1",
+        '"x"',
+        "{}",
+        "{",
+        "[" * 5000,
+        '{"id": "evt_\\u0000", "type": "a"}',
+        '{"id": 1, "type": "a"}',
+        '{"id": "evt_1", "type": "A B"}',
+    ],
+    ids=range(9),
+)
+def test_signed_nonsense_is_refused(client: TestClient, body: str) -> None:
+    assert post(client, body, sign(body)) == 400
+
+
+def test_body_that_is_not_utf_8_is_refused(client: TestClient) -> None:
+    assert post(client, b"\xff" * 20, sign("x")) == 400
+
+
+def test_huge_body_is_refused(client: TestClient) -> None:
+    assert post(client, b" " * (LARGEST_EVENT + 1), sign(" ")) == 413
+
+
+def test_events_nobody_here_wrote_are_never_a_500(client: TestClient) -> None:
+    if not CORPUS.exists():
+        pytest.skip(f"the corpus of Stripe events is not at {CORPUS}")
+    bodies = [path.read_text() for path in sorted(CORPUS.glob("*.json"))]
+
+    answers = {post(client, body, sign(body)) for body in bodies}
+
+    assert len(bodies) > 50
+    assert answers <= {200, 503}
+
+
+def test_every_mistake_is_listed_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, {"STRIPE_WEBHOOK_SECRETS": f"{CURRENT},short"})
+
+    assert "STRIPE_WEBHOOK_SECRETS: " in str(caught.value)
+    assert "DATABASE_URL is required" in str(caught.value)
+    assert CURRENT not in str(caught.value)
