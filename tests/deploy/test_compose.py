@@ -13,12 +13,28 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.deploy import shipped
 
 Document = dict[str, Any]
 FILES = sorted((Path(__file__).resolve().parents[2] / "deploy" / "compose").glob("*.yaml"))
 _SECRET_NAME = re.compile(
     r"PASSWORD|SECRET|PASSPHRASE|ENCRYPTION_KEY|ADMIN_KEY|API_KEY|COOKIE|DATABASE_URL"
 )
+
+
+@pytest.fixture
+def compose() -> Document:
+    return shipped.compose()
+
+
+@pytest.fixture
+def settings_of() -> dict[str, frozenset[str]]:
+    return shipped.SETTINGS
+
+
+@pytest.fixture
+def repository() -> Path:
+    return shipped.ROOT
 
 
 def test_every_file_is_included_once_and_every_service_has_its_file(
@@ -175,7 +191,8 @@ def test_docker_compose_itself_accepts_the_files(repository: Path, tmp_path: Pat
             check=False,
             capture_output=True,
             text=True,
-            env={"PATH": os.defpath, "HOME": str(Path.home())},
+            # Nothing of the caller's environment may fill a variable that .env forgot.
+            env={"PATH": os.environ["PATH"], "HOME": str(Path.home())},  # noqa: TID251
         ).stderr
         for path in FILES
         if path.name != "hardened.yaml"

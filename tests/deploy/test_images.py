@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.deploy import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IMAGES = Path(__file__).resolve().parents[2] / "deploy" / "images"
 RECIPES = sorted(IMAGES.glob("*Dockerfile"))
+
+
+@pytest.fixture
+def settings_of() -> dict[str, frozenset[str]]:
+    return shipped.SETTINGS
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)

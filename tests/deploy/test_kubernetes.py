@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import kubernetes_validate  # type: ignore[import-untyped] # it publishes no types
 import pytest
 import yaml
+from tests.deploy import shipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 _WORKLOADS = {"Deployment", "StatefulSet", "Job"}
 _INFRASTRUCTURE = {"postgresql", "nats", "emqx", "keycloak", "caddy"}
+
+
+@pytest.fixture
+def manifests() -> list[Document]:
+    return shipped.manifests()
+
+
+@pytest.fixture
+def settings_of() -> dict[str, frozenset[str]]:
+    return shipped.SETTINGS
+
+
+@pytest.fixture
+def repository() -> Path:
+    return shipped.ROOT
 
 
 def _of_kind(manifests: list[Document], *kinds: str) -> dict[str, Document]:

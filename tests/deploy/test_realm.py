@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.deploy import shipped
 
 Document = dict[str, Any]
 PATH = Path(__file__).resolve().parents[2] / "deploy" / "keycloak" / "pulse-realm.json"
+
+
+@pytest.fixture
+def compose() -> Document:
+    return shipped.compose()
 
 
 @pytest.fixture(scope="module")

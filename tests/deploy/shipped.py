@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ _COMMON = frozenset(
 )
 _SIGN_IN = frozenset({"OIDC_ISSUER", "OIDC_INTERNAL_URL", "OIDC_AUDIENCE", "PUBLIC_URL"})
 # The names of each service's settings class.
-_SETTINGS = {
+SETTINGS = {
     "ui_iot": _COMMON
     | _SIGN_IN
     | {
@@ -57,17 +57,7 @@ _SETTINGS = {
 }
 
 
-@pytest.fixture(scope="session")
-def repository() -> Path:
-    return ROOT
-
-
-@pytest.fixture(scope="session")
-def settings_of() -> dict[str, frozenset[str]]:
-    return _SETTINGS
-
-
-@pytest.fixture(scope="session")
+@cache
 def compose() -> Document:
     """Give everything that compose.yaml includes as one document; a name that two files define is an error."""
     whole: Document = {"services": {}, "networks": {}, "volumes": {}, "secrets": {}}
@@ -89,7 +79,7 @@ def _extended(service: Document) -> Document:
     return {**parent, **service}
 
 
-@pytest.fixture(scope="session")
+@cache
 def manifests() -> list[Document]:
     """Give every manifest that the base's kustomization names, in its namespace."""
     kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text())
