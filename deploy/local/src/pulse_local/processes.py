@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.05
 _LINES_SHOWN = 15
+_LARGEST_LOG_BYTES = 10 * 1024 * 1024
 
 Ready = Callable[[], bool]
 
@@ -67,6 +68,7 @@ class Part:
         self._stopping = False
         self._closed = False
         self._lock = threading.RLock()
+        self._log_begins = 0
         self.log = logs / f"{command.name}.log"
 
     @property
@@ -97,6 +99,7 @@ class Part:
             if self._closed:
                 raise PartFailedError(f"{self.name} was not started: the stack is stopping.")
             self._stopping = False
+            self._log_begins = log.tell()
             self._process = _spawn(self._command, log)
             self._registry.add(self.name, self._process.pid)
 
@@ -159,7 +162,7 @@ class Part:
         return self._report(f"ended by itself ({_describe_exit(code)})")
 
     def _report(self, what: str) -> str:
-        lines = _last_lines(self.log)
+        lines = _last_lines(self.log, self._log_begins)
         return (
             f"{self.name} {what}.\n"
             f"  log: {self.log}\n"
@@ -170,6 +173,8 @@ class Part:
 
     def _open_log(self) -> IO[bytes]:
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
         return os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
@@ -209,11 +214,11 @@ def _describe_exit(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _last_lines(path: Path) -> list[str]:
+def _last_lines(path: Path, begins: int) -> list[str]:
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 16_384))
+            file.seek(max(begins, file.tell() - 16_384))
             text = file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return []
