@@ -1,0 +1,82 @@
+"""Reads the identity provider's settings from the environment, and reports every mistake at once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LAST_PORT = 65535
+SHORTEST_SECRET = 32
+SHORTEST_PASSWORD = 8
+URLS = ("IDP_ISSUER", "IDP_REDIRECT_URI", "IDP_POST_LOGOUT_URI")
+REALM_PATH = "/realms/pulse"
+
+
+class BadSettings(Exception):  # noqa: N818 -- reads as the sentence that the operator sees
+    """The environment does not describe an identity provider that may start."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    port: int
+    issuer: str
+    data_dir: Path
+    client_secret: str = field(repr=False)
+    redirect_uri: str
+    post_logout_uri: str
+    demo_password: str = field(repr=False)
+
+
+def mistakes(environment: Mapping[str, str]) -> list[str]:
+    found = []
+    if environment.get("PULSE_ENV") != "development":
+        found.append("PULSE_ENV must be development: this provider is never for production")
+    port = environment.get("IDP_PORT", "")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= LAST_PORT):
+        found.append(f"IDP_PORT must be a port from 1 to {LAST_PORT}")
+    found += [
+        f"{name} must be an http:// or https:// address without query or fragment"
+        for name in URLS
+        if not _is_plain_url(environment.get(name, ""))
+    ]
+    if not environment.get("IDP_ISSUER", "").endswith(REALM_PATH):
+        found.append(f"IDP_ISSUER must end in {REALM_PATH}")
+    if len(environment.get("IDP_CLIENT_SECRET", "")) < SHORTEST_SECRET:
+        found.append(f"IDP_CLIENT_SECRET must have {SHORTEST_SECRET} characters or more")
+    if len(environment.get("IDP_DEMO_PASSWORD", "")) < SHORTEST_PASSWORD:
+        found.append(f"IDP_DEMO_PASSWORD must have {SHORTEST_PASSWORD} characters or more")
+    if not environment.get("IDP_DATA_DIR"):
+        found.append("IDP_DATA_DIR is required")
+    return found
+
+
+def parse_settings(environment: Mapping[str, str]) -> Settings:
+    found = mistakes(environment)
+    if found:
+        raise BadSettings("; ".join(found))
+    return Settings(
+        port=int(environment["IDP_PORT"]),
+        issuer=environment["IDP_ISSUER"],
+        data_dir=Path(environment["IDP_DATA_DIR"]),
+        client_secret=environment["IDP_CLIENT_SECRET"],
+        redirect_uri=environment["IDP_REDIRECT_URI"],
+        post_logout_uri=environment["IDP_POST_LOGOUT_URI"],
+        demo_password=environment["IDP_DEMO_PASSWORD"],
+    )
+
+
+def load_settings() -> Settings:
+    # The services read theirs through pulse_common; the stack around them must not depend on it.
+    return parse_settings(os.environ)  # noqa: TID251 -- the one place where the provider reads it
+
+
+def _is_plain_url(text: str) -> bool:
+    parts = urlsplit(text)
+    plain = not (parts.query or parts.fragment)
+    return parts.scheme in {"http", "https"} and bool(parts.netloc) and plain
