@@ -51,7 +51,7 @@ def plan_parts(
     return [
         _nats(environments, repository),
         _identity_provider(environments),
-        _smtp(environments),
+        plan_smtp(environments.ports.smtp, environments.data / "mail"),
         *(_service(environments, name, overrides.get(name, {})) for name in SERVICES),
         _broker(environments),
         _edge(environments, repository),
@@ -67,6 +67,12 @@ def plan_postgres(environments: Environments) -> Planned:
         environment=minimal(),
     )
     return Planned(command=command)
+
+
+def plan_smtp(port: int, folder: Path) -> Planned:
+    """Give the mail sink."""
+    arguments = ("pulse_local.smtp", "--port", str(port), "--folder", str(folder))
+    return Planned(command=module_command("smtp", arguments, minimal(), accepts_tcp(port)))
 
 
 def module_command(
@@ -101,13 +107,6 @@ def _identity_provider(environments: Environments) -> Planned:
         answers_http(environments.ports.idp, discovery),
     )
     return Planned(command=command)
-
-
-def _smtp(environments: Environments) -> Planned:
-    port = environments.ports.smtp
-    folder = str(environments.data / "mail")
-    arguments = ("pulse_local.smtp", "--port", str(port), "--folder", folder)
-    return Planned(command=module_command("smtp", arguments, minimal(), accepts_tcp(port)))
 
 
 def _service(environments: Environments, name: str, extra: Mapping[str, str]) -> Planned:

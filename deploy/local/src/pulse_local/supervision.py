@@ -1,25 +1,33 @@
-"""Watches the running stack: restarts what dies, as Kubernetes would, and gives up on what keeps dying."""
+"""Watches the running stack: restarts what dies, as Kubernetes would, up to a point."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pulse_local.processes import PartFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from pulse_local.stack import Stack
+    from pulse_local.processes import Part
 
 _MOST_RESTARTS = 3
 _WITHIN_SECONDS = 120.0
+
+
+class Supervised(Protocol):
+    """What is looked after: a stack's parts by name."""
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """Every part, stopped ones too."""
 
 
 class Supervisor:
     """Looks after the parts of one stack; `look` is called again and again."""
 
     def __init__(
-        self, stack: Stack, *, clock: Callable[[], float], say: Callable[[str], None]
+        self, stack: Supervised, *, clock: Callable[[], float], say: Callable[[str], None]
     ) -> None:
         self._stack = stack
         self._clock = clock
