@@ -1,0 +1,43 @@
+/** The device page: live charts, and a fresh look at the rest whenever the device's state changes. */
+
+import { ChartWall } from "./charts.js";
+import { showConnection } from "./connection.js";
+import "./csrf.js";
+import "./dialog.js";
+import { recentReadings } from "./history.js";
+import { LiveConnection } from "./live.js";
+import { keepTimesFresh } from "./time.js";
+
+const deviceId = document.querySelector("main")?.dataset.deviceId ?? "";
+const place = /** @type {HTMLElement} */ (document.getElementById("charts"));
+const spanSeconds = Number(place.dataset.sinceSeconds);
+const wall = new ChartWall(place, spanSeconds);
+const live = new LiveConnection([deviceId]);
+
+async function remember() {
+  wall.load(await recentReadings(deviceId, spanSeconds));
+  showEmptiness();
+}
+
+function showEmptiness() {
+  const empty = document.getElementById("no-readings");
+  if (empty) empty.hidden = !wall.empty;
+}
+
+live.addEventListener("telemetry", (event) => {
+  const { device_id: from, ts, metrics } = /** @type {CustomEvent} */ (event).detail;
+  if (from !== deviceId) return;
+  wall.push(ts, metrics);
+  showEmptiness();
+});
+live.addEventListener("device", (event) => {
+  if (/** @type {CustomEvent} */ (event).detail.device_id !== deviceId) return;
+  document.body.dispatchEvent(new CustomEvent("pulse:device-changed"));
+});
+// Once more after each (re)connection: it fills the hole that the loss made.
+live.addEventListener("open", () => void remember());
+
+keepTimesFresh();
+showConnection(live);
+void remember();
+live.connect();

@@ -1,0 +1,105 @@
+/** How a metric is named, measured and written, told by the end of its name: cpu_percent, net_in_kbps, room_celsius. */
+
+/**
+ * @typedef {"ratio" | "rate" | "heat" | "size" | "plain"} Family
+ * @typedef {{title: string, family: Family, format: (value: number) => [string, string]}} Metric
+ */
+
+const ACRONYMS = new Map(
+  ["CPU", "GPU", "RAM", "IO", "RSSI", "SSD", "UPS", "PV", "CO2", "VOC", "pH", "TX", "RX", "DC", "AC"].map((word) => [
+    word.toLowerCase(),
+    word,
+  ]),
+);
+
+/**
+ * @param {number} value
+ * @returns {string} about three significant digits, without jumping about in width
+ */
+function short(value) {
+  const size = Math.abs(value);
+  if (!Number.isFinite(value)) return "-";
+  if (size >= 1e6) return Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 }).format(value);
+  if (size >= 100) return Math.round(value).toLocaleString("en");
+  if (size >= 10 || size === 0) return value.toFixed(1);
+  return value.toFixed(2);
+}
+
+/**
+ * @param {string} unit
+ * @returns {(value: number) => [string, string]}
+ */
+const plain = (unit) => (value) => [short(value), unit];
+
+/**
+ * @param {number} step
+ * @param {string[]} units
+ * @returns {(value: number) => [string, string]}
+ */
+const scaled = (step, units) => (value) => {
+  let rank = 0;
+  let rest = value;
+  while (Math.abs(rest) >= step && rank < units.length - 1) {
+    rest /= step;
+    rank += 1;
+  }
+  return [short(rest), units[rank] ?? ""];
+};
+
+/** @type {[string, Family, (value: number) => [string, string]][]} */
+const SUFFIXES = [
+  ["_percent", "ratio", (value) => [value.toFixed(1), "%"]],
+  ["_ratio", "ratio", (value) => [(value * 100).toFixed(1), "%"]],
+  ["_kbps", "rate", scaled(1000, ["kbit/s", "Mbit/s", "Gbit/s"])],
+  ["_bps", "rate", scaled(1000, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"])],
+  ["_bytes_per_second", "rate", scaled(1024, ["B/s", "KiB/s", "MiB/s", "GiB/s"])],
+  ["_per_second", "rate", plain("/s")],
+  ["_bytes", "size", scaled(1024, ["B", "KiB", "MiB", "GiB", "TiB"])],
+  ["_mb", "size", scaled(1000, ["MB", "GB", "TB"])],
+  ["_celsius", "heat", (value) => [value.toFixed(1), "°C"]],
+  ["_fahrenheit", "heat", (value) => [value.toFixed(1), "°F"]],
+  ["_watts", "heat", scaled(1000, ["W", "kW", "MW"])],
+  ["_volts", "heat", plain("V")],
+  ["_amperes", "heat", plain("A")],
+  ["_hpa", "plain", plain("hPa")],
+  ["_lux", "plain", plain("lx")],
+  ["_rpm", "plain", plain("rpm")],
+  ["_hertz", "plain", scaled(1000, ["Hz", "kHz", "MHz", "GHz"])],
+  ["_mhz", "plain", scaled(1000, ["MHz", "GHz"])],
+  ["_ms", "plain", plain("ms")],
+  ["_seconds", "plain", plain("s")],
+  ["_dbm", "plain", plain("dBm")],
+  ["_ppm", "plain", plain("ppm")],
+];
+
+/** @param {string} words */
+function title(words) {
+  const named = words
+    .split(/[_\s.-]+/)
+    .filter(Boolean)
+    .map((word) => ACRONYMS.get(word.toLowerCase()) ?? word);
+  const text = named.join(" ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/**
+ * @param {string} name
+ * @returns {Metric}
+ */
+export function describe(name) {
+  const found = SUFFIXES.find(([suffix]) => name.endsWith(suffix) && name.length > suffix.length);
+  if (!found) return { title: title(name), family: "plain", format: plain("") };
+  const [suffix, family, format] = found;
+  return { title: title(name.slice(0, -suffix.length)), family, format };
+}
+
+/**
+ * @param {string} name
+ * @param {import("./live.js").Reading} reading
+ * @returns {[string, string]} what to print, and its unit
+ */
+export function printed(name, reading) {
+  if (typeof reading === "number") return describe(name).format(reading);
+  if (typeof reading === "boolean") return [reading ? "On" : "Off", ""];
+  return [reading, ""];
+}
