@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deploy.local.tests.broker.conftest import Rig
+    from pulse_local.broker.testing.rig import Rig
 
 TELEMETRY = "$share/ingest/tenant/+/device/+/telemetry"
 TOPIC = "tenant/t1/device/d1/telemetry"

@@ -19,7 +19,7 @@ ACTIONS = {
     "sub": frozenset({"subscribe"}),
     "all": frozenset({"publish", "subscribe"}),
 }
-RETAIN: dict[object, frozenset[bool]] = {
+RETAIN: dict[str, frozenset[bool]] = {
     "all": frozenset({False, True}),
     "true": frozenset({True}),
     "false": frozenset({False}),
@@ -84,13 +84,14 @@ def parse_rules(value: object, names: Mapping[str, str]) -> tuple[Rule, ...]:
 def parse_rule(value: object, names: Mapping[str, str]) -> Rule:
     if not isinstance(value, dict):
         raise BadRule("a rule is not an object")
-    if value.get("permission") not in {"allow", "deny"}:
+    permission, action = value.get("permission"), value.get("action")
+    # A list is not hashable, so ask for text before looking it up.
+    if not isinstance(permission, str) or permission not in {"allow", "deny"}:
         raise BadRule("permission is neither allow nor deny")
-    action = value.get("action")
     if not isinstance(action, str) or action not in ACTIONS:
         raise BadRule("action is not publish, subscribe or all")
     return Rule(
-        verdict=Verdict(value["permission"]),
+        verdict=Verdict(permission),
         actions=ACTIONS[action],
         topics=parse_topics(value, names),
         qos=parse_qos(value["qos"]) if "qos" in value else EVERY_QOS,
@@ -129,7 +130,7 @@ def parse_qos(value: object) -> frozenset[int]:
 
 
 def parse_retain(value: object) -> frozenset[bool]:
-    known = RETAIN.get(str(value).lower() if isinstance(value, bool) else value)
-    if known is None:
+    word = str(value).lower() if isinstance(value, bool) else value
+    if not isinstance(word, str) or word not in RETAIN:
         raise BadRule("retain is not true, false or all")
-    return known
+    return RETAIN[word]

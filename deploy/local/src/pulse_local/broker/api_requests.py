@@ -63,7 +63,7 @@ def parse_names(value: object) -> list[str]:
 
 def parse_moment(value: object) -> float | None:
     """Read RFC 3339 or Unix seconds; `infinity` and nothing are for ever."""
-    if value in {None, "infinity"}:
+    if value is None or value == "infinity":
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -97,7 +97,7 @@ def parse_message(value: object) -> Message:
     if not valid_topic(topic) or topic.startswith(DELAYED):
         raise BadRequest("topic is not valid")
     qos, retain = fields.get("qos", 0), fields.get("retain", False)
-    if qos not in {0, 1, 2} or isinstance(qos, bool) or not isinstance(qos, int):
+    if not isinstance(qos, int) or isinstance(qos, bool) or qos not in {0, 1, 2}:
         raise BadRequest("qos is not 0, 1 or 2")
     if not isinstance(retain, bool):
         raise BadRequest("retain is not a boolean")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 TIMEOUT_SECONDS = 5.0
 POOL_SIZE = 16
+POOL_WAIT_SECONDS = 30.0  # a thousand devices that come back together take turns
 CALLS = 3  # EMQX repeats the POST when the server closes without an answer
 
 
@@ -38,7 +39,7 @@ class Callout:
     def __init__(self, *, secret: str) -> None:
         self.client = httpx2.AsyncClient(
             headers={"authorization": f"Bearer {secret}", "content-type": "application/json"},
-            timeout=TIMEOUT_SECONDS,
+            timeout=httpx2.Timeout(TIMEOUT_SECONDS, pool=POOL_WAIT_SECONDS),
             limits=httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE),
             follow_redirects=False,
             trust_env=False,  # a proxy of the developer's shell must not see the secret
