@@ -1,56 +1,20 @@
-"""The real parts that tests share: a throw-away PostgreSQL with the whole schema, and a throw-away NATS server."""
+"""Fixtures for the real parts that tests share; what they give is in ``tests/parts.py``."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-
-from pulse_common import migrations
-from pulse_local.database import create_database, database_url, set_login_passwords
-from pulse_local.leftovers import Registry
-from pulse_local.postgres import postgres_command, superuser_url
-from pulse_local.processes import Part
+from tests.parts import PASSWORD, Nats, Postgres, free_port, running_postgres, wait_for_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parent
-PASSWORD = "a-test-password-of-enough-length"  # noqa: S105 -- of a throw-away cluster
-LOGINS = (
-    "svc_ui_iot",
-    "svc_ui_iot_operator",
-    "svc_provision_api",
-    "svc_cert_worker",
-    "svc_mqtt_authz",
-    "svc_billing_webhooks",
-    "svc_ingest_worker",
-    "svc_delivery_worker",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Postgres:
-    """A migrated database; ``url`` says how one service's login reaches it."""
-
-    port: int
-
-    def url(self, login: str) -> str:
-        return database_url(login, PASSWORD, self.port)
-
-    @property
-    def superuser(self) -> str:
-        return superuser_url(PASSWORD, self.port, "pulse")
+__all__ = ["PASSWORD", "Nats", "Postgres", "free_port", "wait_for_port"]
 
 
 @pytest.fixture(scope="session")
@@ -70,53 +34,8 @@ def scratch() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres(scratch: Path) -> Iterator[Postgres]:
     """Yield one cluster for the whole run; tests keep apart by making tenants of their own."""
-    port = free_port()
-    command = postgres_command(
-        cluster=scratch / "pg",
-        port=port,
-        password=PASSWORD,
-        environment={"PATH": os.defpath, "LANG": "C.UTF-8"},
-    )
-    part = Part(command, logs=scratch / "logs", registry=Registry(scratch / "registry.json"))
-    part.start()
-    try:
-        create_database(superuser_url(PASSWORD, port))
-        migrations.apply(superuser_url(PASSWORD, port, "pulse"), ROOT / "db")
-        set_login_passwords(superuser_url(PASSWORD, port), dict.fromkeys(LOGINS, PASSWORD))
-        yield Postgres(port)
-    finally:
-        part.stop()
-
-
-@dataclass(slots=True)
-class Nats:
-    """One nats-server with JetStream on file storage, which a test may stop and start."""
-
-    port: int
-    store: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        server = Path(sys.executable).parent / "nats-server"
-        arguments = [
-            *(str(server), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd"),
-            str(self.store),
-        ]
-        self.process = subprocess.Popen(  # noqa: S603 -- our own arguments
-            [*arguments, "--user", "test", "--pass", PASSWORD],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for_port(self.port)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+    with running_postgres(scratch) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -125,25 +44,6 @@ def nats_server(tmp_path: Path) -> Iterator[Nats]:
     server.start()
     yield server
     server.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for_port(port: int, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
 
 
 @pytest.fixture

@@ -250,6 +250,9 @@ GRANT INSERT ON audit_log TO pulse_audit;
 CREATE POLICY audit_append ON audit_log FOR INSERT TO pulse_audit WITH CHECK (true);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON web_sessions TO pulse_sessions;
+-- Log-ins and log-outs are recorded with the session that they begin and end; an operator's has no tenant.
+GRANT INSERT ON audit_log TO pulse_sessions;
+CREATE POLICY sessions_record ON audit_log FOR INSERT TO pulse_sessions WITH CHECK (true);
 CREATE POLICY sessions_own ON web_sessions TO pulse_sessions USING (true) WITH CHECK (true);
 
 -- Operators: reading is BYPASSRLS but SELECT only, and its audit row is written in the same transaction.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from conftest import PASSWORD
+from tests.parts import PASSWORD
 
 from pulse_common import events
 from pulse_common.bus import Bus
@@ -19,7 +19,7 @@ from pulse_common.messaging import Done, Later, Message, Never, Outcome
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from conftest import Nats
+    from tests.parts import Nats
 
 pytestmark = pytest.mark.anyio
 CONSUMER = Consumer(

@@ -12,7 +12,7 @@ from pulse_common.migrations import MigrationError, apply, read
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Postgres
+    from tests.parts import Postgres
 
 
 @pytest.fixture

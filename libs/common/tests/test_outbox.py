@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
-from conftest import PASSWORD
+from nats.errors import Error as NatsError
+from tests.parts import PASSWORD
 
 from pulse_common import audit, events, outbox
 from pulse_common.bus import Bus
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import psycopg
-    from conftest import Nats, Postgres
+    from tests.parts import Nats, Postgres
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +49,15 @@ def created(tenant: TenantId) -> events.DeviceCreated:
         device_id=uuid4(),
         name="lamp",
     )
+
+
+async def reconnected(bus: Bus) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await bus.check()
+            except (Unavailable, NatsError, OSError):
+                await asyncio.sleep(0.1)
 
 
 async def stored(bus: Bus) -> int:
@@ -94,7 +105,7 @@ async def test_event_waits_for_the_bus(database: Database, bus: Bus, nats_server
     with pytest.raises(Unavailable):
         await relay.relay_once()
     nats_server.start()
-    await bus.check()
+    await reconnected(bus)
 
     assert await relay.relay_once() == 1
     assert await stored(bus) == 1

@@ -18,7 +18,7 @@ from pulse_common.isolation import IsolationError, require, violations
 from pulse_common.tenancy import Database, ForeignKeyViolation, Tx, UniqueViolation
 
 if TYPE_CHECKING:
-    from conftest import Postgres
+    from tests.parts import Postgres
 
 pytestmark = pytest.mark.anyio
 

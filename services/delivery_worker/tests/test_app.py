@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from conftest import PASSWORD, free_port
+from tests.parts import PASSWORD, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Nats, Postgres
+    from tests.parts import Nats, Postgres
 
 
 def run(environment: dict[str, str]) -> subprocess.Popen[str]:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from conftest import PASSWORD
+from tests.parts import PASSWORD
 
 from provision_api import shapes
 from provision_api.app import create_app
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import psycopg
-    from conftest import Nats, Postgres
+    from tests.parts import Nats, Postgres
 
 pytestmark = pytest.mark.anyio
 

@@ -168,6 +168,20 @@ class CreateDeviceReply(Wire):
     expires_at: datetime
 
 
+class MintTokenRequest(Call):
+    """Mint another enrolment token for a device, as the bearer of ``access_token``."""
+
+    rpc = "pulse.rpc.provision_api.mint_token"
+    access_token: str
+    device_id: UUID
+    request_id: str | None = None
+
+
+class MintTokenReply(Wire):
+    token: str
+    expires_at: datetime
+
+
 class CommandRequest(Call):
     """Send one command to a device, now; answered when the broker has taken it."""
 

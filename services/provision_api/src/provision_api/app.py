@@ -55,6 +55,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     )
     provisioning = Provisioning(Enrolment(database, bus, system_clock), verifier, broker)
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
+    await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
     runtime.spawn("outbox relay", Relay(database, bus).run())
     return create_app(
         provisioning=provisioning,

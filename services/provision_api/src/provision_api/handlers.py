@@ -81,9 +81,7 @@ class Provisioning:
         self, request: events.CreateDeviceRequest
     ) -> events.CreateDeviceReply:
         """The same as the HTTP door, for ui_iot: the person's own token decides, not the caller."""
-        principal = await self.verifier.verify(request.access_token)
-        if Role.TENANT_ADMIN not in principal.roles:
-            raise Forbidden("only a tenant's administrator may add devices")
+        principal = await self._administrator(request.access_token)
         caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
         device, minted = await self.enrolment.create_device_with_token(
             _tenant_of(principal, None), request.name, caller
@@ -94,6 +92,20 @@ class Provisioning:
             token=minted.token,
             expires_at=minted.expires_at,
         )
+
+    async def answer_mint_token(self, request: events.MintTokenRequest) -> events.MintTokenReply:
+        principal = await self._administrator(request.access_token)
+        caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
+        minted = await self.enrolment.mint_token(
+            _tenant_of(principal, None), request.device_id, None, caller
+        )
+        return events.MintTokenReply(token=minted.token, expires_at=minted.expires_at)
+
+    async def _administrator(self, access_token: str) -> Principal:
+        principal = await self.verifier.verify(access_token)
+        if Role.TENANT_ADMIN not in principal.roles:
+            raise Forbidden("only a tenant's administrator may add devices")
+        return principal
 
 
 def _tenant_of(principal: Principal, named: str | None) -> TenantId:
