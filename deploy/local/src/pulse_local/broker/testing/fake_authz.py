@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 CLOSE = 0  # the status of a server that closes the connection without an answer
 NO_CONTENT = 204
+HELD_SECONDS = 4.0
+WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class FakeAuthz:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.authentication = Reply({"result": "allow"})
         self.authorization = Reply({"result": "deny"})
         fake = self
@@ -42,6 +47,7 @@ class FakeAuthz:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 fake.calls.append(Call(self.path, headers, body))
+                fake.may_answer.wait(HELD_SECONDS)
                 self.reply(fake.authentication if self.path == "/auth" else fake.authorization)
 
             def reply(self, reply: Reply) -> None:
@@ -67,8 +73,15 @@ class FakeAuthz:
 
     def reset(self) -> None:
         self.calls.clear()
+        self.may_answer.set()
         self.authentication = Reply({"result": "allow"})
         self.authorization = Reply({"result": "deny"})
+
+    def wait_for_calls(self, count: int) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while len(self.calls) < count:
+            assert time.monotonic() < deadline, "the broker did not ask"
+            time.sleep(0.005)
 
     def answer_authentication(
         self, body: object = "", status: int = 200, content_type: str = "application/json"
