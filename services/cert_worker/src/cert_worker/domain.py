@@ -1,0 +1,134 @@
+"""Who may have a certificate and what a CRL must list: rules, and the records they are about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from pulse_common.errors import AppError, Conflict, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from cryptography import x509
+
+    from cert_worker.csr import DeviceKey
+
+CRL_LIFETIME = timedelta(hours=24)
+CRL_INTERVAL = timedelta(hours=1)
+CRL_ALARM = timedelta(hours=1)
+"""Readiness turns red this long before a CRL is stale."""
+
+KEY_COMPROMISE = "keyCompromise"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    issuer_id: UUID
+    kind: Literal["root", "issuing"]
+    certificate: x509.Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    tenant_status: str
+    device_status: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """A certificate that was already issued for some public key."""
+
+    tenant_id: UUID
+    device_id: UUID
+    revocation_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One entry of a CRL; ``reason`` is a CRLReason name of RFC 5280."""
+
+    serial_number: int
+    revoked_at: datetime
+    reason: str
+
+
+def refusal_of_device(device: DeviceState | None) -> AppError | None:
+    """Say why this device may not have a certificate, if it may not."""
+    if device is None:
+        return NotFound("no such device")
+    if device.tenant_status != "active":
+        return Conflict("the tenant is suspended")
+    if device.device_status != "active":
+        return Conflict("the device is disabled")
+    return None
+
+
+def refusal_of_key(uses: Sequence[KeyUse], *, tenant_id: UUID, device_id: UUID) -> AppError | None:
+    """Say why this key may not be certified: it is another device's, or it is known to have leaked."""
+    if any((use.tenant_id, use.device_id) != (tenant_id, device_id) for use in uses):
+        return Conflict("this key belongs to another device; each device needs a key of its own")
+    if any(use.revocation_reason == KEY_COMPROMISE for use in uses):
+        return Conflict("this key was revoked as compromised; make a new one")
+    return None
+
+
+def crl_is_due(this_update: datetime | None, now: datetime) -> bool:
+    return this_update is None or now - this_update >= CRL_INTERVAL
+
+
+def crl_is_alarming(next_update: datetime, now: datetime) -> bool:
+    return next_update - now <= CRL_ALARM
+
+
+def listed_if_expiring_after(previous_this_update: datetime | None) -> datetime:
+    """Return the expiry up to which revoked certificates may be left out of the next CRL.
+
+    RFC 5280 section 3.3: an entry must stay until it has appeared on a CRL issued after the certificate expired.  We
+    drop it only when such a CRL has also passed its own ``nextUpdate``, so that whoever holds a list saw the entry.
+    """
+    if previous_this_update is None:
+        return datetime.min.replace(tzinfo=UTC)
+    return previous_this_update - CRL_LIFETIME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A device's certificate, as it is kept and told of."""
+
+    certificate_id: UUID
+    device_id: UUID
+    issuer_id: UUID
+    public_key_sha256: bytes
+    certificate: x509.Certificate
+
+    @property
+    def serial_number(self) -> str:
+        return f"{self.certificate.serial_number:x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A certificate that has just been revoked."""
+
+    certificate_id: UUID
+    serial_number: str
+    fingerprint_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CrlHead:
+    """The newest list of an issuer, without its content."""
+
+    number: int
+    this_update: datetime | None
+
+
+def key_digest(key: DeviceKey) -> bytes:
+    """Name a public key: SHA-256 of its SubjectPublicKeyInfo."""
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()

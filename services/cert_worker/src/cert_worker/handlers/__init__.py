@@ -1,0 +1,1 @@
+"""One file a use case: a request, one transaction, the rules, an answer."""

@@ -1,0 +1,78 @@
+"""Serve what the public needs to check our certificates: lists, issuers, the bundle."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.responses import Response
+
+from pulse_common.errors import NotFound
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from cert_worker.authority import Authority
+    from cert_worker.publisher import CrlPublisher
+    from pulse_common.clock import Clock
+
+DER_CRL = "application/pkix-crl"  # RFC 2585 section 4.2
+PEM_CRL = "application/x-pem-file"  # nothing is registered for it
+DER_CERTIFICATE = "application/pkix-cert"  # RFC 2585 section 4.1
+PEM_CHAIN = "application/pem-certificate-chain"  # RFC 8555 section 9.1
+# A cache may hold a revocation back for this long, and not for longer than the list is good.
+CRL_CACHE_SECONDS = 60
+CERTIFICATE_CACHE_SECONDS = 24 * 60 * 60
+BUNDLE_CACHE_SECONDS = 5 * 60
+
+
+class Pki:
+    def __init__(self, *, authority: Authority, publisher: CrlPublisher, clock: Clock) -> None:
+        self._authority = authority
+        self._publisher = publisher
+        self._clock = clock
+
+    async def crl_pem(self, request: Request) -> Response:
+        self._require_crl_issuer(request)
+        return _answer(request, self._publisher.current.pem, PEM_CRL, self._crl_seconds())
+
+    async def crl_der(self, request: Request) -> Response:
+        self._require_crl_issuer(request)
+        return _answer(request, self._publisher.current.der, DER_CRL, self._crl_seconds())
+
+    async def certificate(self, request: Request) -> Response:
+        for issuer in (self._authority.issuing, self._authority.root):
+            if request.path_params["issuer_id"] == str(issuer.issuer_id):
+                der = issuer.certificate.public_bytes(Encoding.DER)
+                return _answer(request, der, DER_CERTIFICATE, CERTIFICATE_CACHE_SECONDS)
+        raise NotFound("no such issuer")
+
+    async def bundle(self, request: Request) -> Response:
+        return _answer(request, self._authority.chain_pem, PEM_CHAIN, BUNDLE_CACHE_SECONDS)
+
+    def _require_crl_issuer(self, request: Request) -> None:
+        if request.path_params["issuer_id"] != str(self._authority.issuing.issuer_id):
+            raise NotFound("no such revocation list")
+
+    def _crl_seconds(self) -> int:
+        left = self._publisher.current.next_update - self._clock()
+        return max(0, min(CRL_CACHE_SECONDS, int(left.total_seconds())))
+
+
+def _answer(request: Request, content: bytes, media_type: str, seconds: int) -> Response:
+    tag = f'"{sha256(content).hexdigest()[:32]}"'
+    headers = {
+        "etag": tag,
+        "cache-control": f"public, max-age={seconds}, must-revalidate, no-transform",
+        "x-content-type-options": "nosniff",
+    }
+    if _holds(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def _holds(if_none_match: str, tag: str) -> bool:
+    """Compare weakly, as RFC 9110 section 13.1.2 has it."""
+    known = {given.strip().removeprefix("W/") for given in if_none_match.split(",")}
+    return tag in known or "*" in known

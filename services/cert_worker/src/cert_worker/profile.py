@@ -1,0 +1,202 @@
+"""What our certificates say, field by field.  Pure rules; RFC 5280 throughout.
+
+Only builders leave here: whoever holds the key signs them (``ca.py``).
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
+
+from pulse_common.errors import Unavailable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from cert_worker.csr import DeviceKey
+
+SERIAL_BITS = 159
+ROOT_LIFETIME = timedelta(days=20 * 365)
+ISSUING_LIFETIME = timedelta(days=5 * 365)
+# Devices' clocks run behind: a certificate that is valid from this very second would be refused by many of them.
+CLOCK_TOLERANCE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceProfile:
+    """The rules that all device certificates share."""
+
+    base_url: str
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceName:
+    tenant_id: UUID
+    device_id: UUID
+
+    @property
+    def subject(self) -> x509.Name:
+        return x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, str(self.tenant_id)),
+                x509.NameAttribute(NameOID.COMMON_NAME, str(self.device_id)),
+            ]
+        )
+
+    @property
+    def urn(self) -> str:
+        return f"urn:pulse:tenant:{self.tenant_id}:device:{self.device_id}"
+
+
+def crl_url(base_url: str, issuer_id: UUID) -> str:
+    """Return the distribution point of an issuer; the CRL's own critical extension must say the same."""
+    return f"{base_url}/{issuer_id}.crl"
+
+
+def certificate_url(base_url: str, issuer_id: UUID) -> str:
+    return f"{base_url}/{issuer_id}.crt"
+
+
+def random_serial_number() -> int:
+    """Return a positive number of exactly 20 octets (the most that RFC 5280 allows) with 158 random bits."""
+    return 1 << (SERIAL_BITS - 1) | secrets.randbits(SERIAL_BITS - 1)
+
+
+def device_certificate(
+    name: DeviceName,
+    key: DeviceKey,
+    *,
+    issuer_id: UUID,
+    issuer: x509.Certificate,
+    profile: DeviceProfile,
+    now: datetime,
+) -> x509.CertificateBuilder:
+    """Build a client certificate: it signs TLS handshakes as this one device, and does nothing else.
+
+    Raises:
+        Unavailable: the issuer itself is not valid now.
+    """
+    second = now.replace(microsecond=0)
+    if not issuer.not_valid_before_utc <= second < issuer.not_valid_after_utc:
+        raise Unavailable("the issuing authority's own certificate is not valid now")
+    not_before = max(second - CLOCK_TOLERANCE, issuer.not_valid_before_utc)
+    not_after = min(second + profile.lifetime, issuer.not_valid_after_utc)
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(name.urn)])
+    client = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    return (
+        _certificate(name.subject, key, issuer.subject)
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(digital_signature=True), critical=True)
+        .add_extension(client, critical=False)
+        .add_extension(names, critical=False)
+        .add_extension(_key_of(issuer), critical=False)
+        .add_extension(_crl_at(crl_url(profile.base_url, issuer_id)), critical=False)
+        .add_extension(_issuer_at(certificate_url(profile.base_url, issuer_id)), critical=False)
+    )
+
+
+def root_certificate(
+    issuer_id: UUID, key: ec.EllipticCurvePublicKey, *, now: datetime
+) -> x509.CertificateBuilder:
+    name = _authority_name("root", issuer_id)
+    return _authority(name, key, name, path_length=1, now=now, lifetime=ROOT_LIFETIME)
+
+
+def issuing_certificate(
+    issuer_id: UUID,
+    key: ec.EllipticCurvePublicKey,
+    *,
+    root_id: UUID,
+    root: x509.Certificate,
+    base_url: str,
+    now: datetime,
+) -> x509.CertificateBuilder:
+    name = _authority_name("issuing", issuer_id)
+    builder = _authority(name, key, root.subject, path_length=0, now=now, lifetime=ISSUING_LIFETIME)
+    return builder.add_extension(_key_of(root), critical=False).add_extension(
+        _issuer_at(certificate_url(base_url, root_id)), critical=False
+    )
+
+
+def _authority(
+    name: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    issuer: x509.Name,
+    *,
+    path_length: int,
+    now: datetime,
+    lifetime: timedelta,
+) -> x509.CertificateBuilder:
+    second = now.replace(microsecond=0)
+    usage = _key_usage(key_cert_sign=True, crl_sign=True)
+    return (
+        _certificate(name, key, issuer)
+        .not_valid_before(second - CLOCK_TOLERANCE)
+        .not_valid_after(second + lifetime)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(usage, critical=True)
+    )
+
+
+def _certificate(subject: x509.Name, key: DeviceKey, issuer: x509.Name) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(random_serial_number())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _authority_name(kind: str, issuer_id: UUID) -> x509.Name:
+    # The id keeps the names of successive authorities apart: path building goes by name.
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Pulse"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"Pulse {kind} CA {issuer_id}"),
+        ]
+    )
+
+
+def _key_usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _key_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def _crl_at(url: str) -> x509.CRLDistributionPoints:
+    place = [x509.UniformResourceIdentifier(url)]
+    return x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, None)])
+
+
+def _issuer_at(url: str) -> x509.AuthorityInformationAccess:
+    place = x509.UniformResourceIdentifier(url)
+    described = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)
+    return x509.AuthorityInformationAccess([described])

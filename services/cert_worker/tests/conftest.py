@@ -1,0 +1,195 @@
+"""What the tests of cert_worker share: a database and a CA directory of their own, and the service's parts on them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from psycopg import sql
+
+from cert_worker.authority import Authority, Place, open_authority
+from cert_worker.handlers.revoke import Revoking
+from cert_worker.handlers.sign import Signing
+from cert_worker.profile import DeviceProfile
+from cert_worker.publisher import CrlPublisher
+from pulse_common import migrations
+from pulse_common.events import RevokeRequest, SignRequest
+from pulse_common.tenancy import Database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from conftest import Postgres
+
+TEMPLATE = "cert_worker_template"
+BASE_URL = "http://pki.test:8480/pki"
+PASSPHRASE = b"a-passphrase-of-at-least-32-characters"
+_numbers = itertools.count()
+
+
+@dataclass
+class HeldClock:
+    """Stands still until it is told to move."""
+
+    now: datetime = field(default_factory=lambda: datetime(2026, 3, 1, 12, 0, 0, 500, UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, step: timedelta) -> None:
+        self.now += step
+
+
+@dataclass(frozen=True)
+class FreshDatabase:
+    """A migrated database with nothing in it: issuers are nobody's tenant's, so tests can't share them."""
+
+    url: str
+    superuser: str
+
+    def connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.superuser, autocommit=True)
+
+    def add_device(
+        self, tenant_id: UUID | None = None, *, status: str = "active", tenant: str = "active"
+    ) -> tuple[UUID, UUID]:
+        tenant_id, device_id = tenant_id or uuid4(), uuid4()
+        with self.connect() as rows:
+            rows.execute(
+                "INSERT INTO tenants (tenant_id, name, status) VALUES (%s, 'Acme', %s) ON CONFLICT DO NOTHING",
+                [tenant_id, tenant],
+            )
+            rows.execute(
+                "INSERT INTO devices (tenant_id, device_id, name, status) VALUES (%s, %s, 'lamp', %s)",
+                [tenant_id, device_id, status],
+            )
+        return tenant_id, device_id
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres, pytestconfig: pytest.Config) -> str:
+    with psycopg.connect(postgres.superuser, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    migrations.apply(_in(TEMPLATE, postgres.superuser), pytestconfig.rootpath / "db")
+    return TEMPLATE
+
+
+@pytest.fixture
+def fresh(postgres: Postgres, template: str) -> Iterator[FreshDatabase]:
+    name = f"cert_worker_{next(_numbers)}"
+    with psycopg.connect(postgres.superuser, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        yield FreshDatabase(
+            url=_in(name, postgres.url("svc_cert_worker")), superuser=_in(name, postgres.superuser)
+        )
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _in(database: str, url: str) -> str:
+    return f"{url.rpartition('/')[0]}/{database}"
+
+
+@pytest.fixture
+async def database(fresh: FreshDatabase) -> AsyncIterator[Database]:
+    database = Database(fresh.url, name="cert_worker")
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    return HeldClock()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(directory=tmp_path / "ca", passphrase=PASSPHRASE, base_url=BASE_URL)
+
+
+@pytest.fixture
+async def authority(database: Database, place: Place, clock: HeldClock) -> Authority:
+    return await open_authority(database, place, clock)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """The parts of one running replica, but for the wires."""
+
+    database: Database
+    authority: Authority
+    publisher: CrlPublisher
+    signing: Signing
+    revoking: Revoking
+    rows: psycopg.Connection
+
+    def fetch(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        return self.rows.execute(query.encode(), values).fetchall()
+
+
+@pytest.fixture
+async def service(
+    database: Database, authority: Authority, clock: HeldClock, fresh: FreshDatabase
+) -> AsyncIterator[Service]:
+    publisher = make_publisher(database, authority, clock)
+    await publisher.publish()
+    profile = DeviceProfile(base_url=BASE_URL, lifetime=timedelta(days=90))
+    with fresh.connect() as rows:
+        yield Service(
+            database=database,
+            authority=authority,
+            publisher=publisher,
+            signing=Signing(database=database, authority=authority, profile=profile, clock=clock),
+            revoking=Revoking(database=database, publisher=publisher, clock=clock),
+            rows=rows,
+        )
+
+
+def make_publisher(database: Database, authority: Authority, clock: HeldClock) -> CrlPublisher:
+    return CrlPublisher(database=database, authority=authority, base_url=BASE_URL, clock=clock)
+
+
+def make_csr(key: ec.EllipticCurvePrivateKey | None = None) -> str:
+    """Ask for everything that a device must not get."""
+    builder = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "admin")]))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("evil.test")]), critical=False)
+    )
+    csr = builder.sign(key or ec.generate_private_key(ec.SECP256R1()), SHA256())
+    return csr.public_bytes(Encoding.PEM).decode()
+
+
+def sign_request(tenant_id: UUID, device_id: UUID, csr: str | None = None) -> SignRequest:
+    return SignRequest(
+        tenant_id=tenant_id,
+        device_id=device_id,
+        csr_pem=csr or make_csr(),
+        actor_id="token-1",
+        request_id="request-1",
+    )
+
+
+def revoke_request(tenant_id: UUID, device_id: UUID) -> RevokeRequest:
+    return RevokeRequest(
+        tenant_id=tenant_id,
+        device_id=device_id,
+        reason="keyCompromise",
+        actor_id="alice",
+        request_id="request-2",
+    )
