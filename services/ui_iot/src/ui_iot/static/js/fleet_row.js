@@ -90,7 +90,8 @@ export class FleetRow {
     if (!canvas) return;
     const to = Date.now() / 1000;
     this.#series.forgetBefore(to - SPAN_SECONDS);
-    const family = describe(this.#charted ?? "").family;
+    const { family, title } = describe(this.#charted ?? "");
+    canvas.title = title;
     drawSparkline(canvas, this.#series, { from: to - SPAN_SECONDS, to, name: `--series-${family}` });
   }
 

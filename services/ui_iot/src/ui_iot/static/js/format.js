@@ -2,7 +2,7 @@
 
 /**
  * @typedef {"ratio" | "rate" | "heat" | "size" | "plain"} Family
- * @typedef {{title: string, family: Family, format: (value: number) => [string, string]}} Metric
+ * @typedef {{title: string, family: Family, format: (value: number) => [string, string], states?: boolean}} Metric
  */
 
 const ACRONYMS = new Map(
@@ -46,6 +46,18 @@ const scaled = (step, units) => (value) => {
   return [short(rest), units[rank] ?? ""];
 };
 
+/**
+ * @param {number} seconds
+ * @returns {[string, string]}
+ */
+function duration(seconds) {
+  const size = Math.abs(seconds);
+  if (size >= 172_800) return [short(seconds / 86_400), "d"];
+  if (size >= 7_200) return [short(seconds / 3_600), "h"];
+  if (size >= 120) return [short(seconds / 60), "min"];
+  return [short(seconds), "s"];
+}
+
 /** @type {[string, Family, (value: number) => [string, string]][]} */
 const SUFFIXES = [
   ["_percent", "ratio", (value) => [value.toFixed(1), "%"]],
@@ -67,7 +79,7 @@ const SUFFIXES = [
   ["_hertz", "plain", scaled(1000, ["Hz", "kHz", "MHz", "GHz"])],
   ["_mhz", "plain", scaled(1000, ["MHz", "GHz"])],
   ["_ms", "plain", plain("ms")],
-  ["_seconds", "plain", plain("s")],
+  ["_seconds", "plain", duration],
   ["_dbm", "plain", plain("dBm")],
   ["_ppm", "plain", plain("ppm")],
 ];
@@ -90,7 +102,30 @@ export function describe(name) {
   const found = SUFFIXES.find(([suffix]) => name.endsWith(suffix) && name.length > suffix.length);
   if (!found) return { title: title(name), family: "plain", format: plain("") };
   const [suffix, family, format] = found;
-  return { title: title(name.slice(0, -suffix.length)), family, format };
+  const words = title(name.slice(0, -suffix.length));
+  // "CPU" in degrees stands beside "CPU" in percent.
+  const heat = /_(celsius|fahrenheit)$/.test(suffix) && !/temp/i.test(words);
+  return { title: heat ? `${words} temperature` : words, family, format };
+}
+
+/**
+ * @param {string} name
+ * @returns {Metric} for readings that are true or false
+ */
+export function describeStates(name) {
+  return { title: title(name), family: "plain", states: true, format: (value) => [value >= 0.5 ? "On" : "Off", ""] };
+}
+
+/**
+ * @param {Metric} metric
+ * @param {number} value
+ * @returns {string} as short as a mark on an axis has to be: 40, 1.5 M, 3 d
+ */
+export function axisMark(metric, value) {
+  const [number, unit] = metric.format(value);
+  const scale = /^[kKMGT](?=[A-Za-z])|^(min|h|d)$/.exec(unit)?.[0] ?? "";
+  const shortest = number.replace(/(\.\d*?)0+(?=$|\D)/, "$1").replace(/\.(?=$|\D)/, "");
+  return value === 0 ? shortest : `${shortest} ${scale}`.trim();
 }
 
 /**

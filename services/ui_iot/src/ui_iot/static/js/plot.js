@@ -1,5 +1,6 @@
 /** Sets up uPlot the way Pulse draws a metric: one line, few axis marks, a moving window, a tip at the cursor. */
 
+import { axisMark } from "./format.js";
 import { colour, tint } from "./theme.js";
 
 /**
@@ -32,7 +33,7 @@ export function makePlot(parts) {
       y: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => bounds(metric, low, high) },
     },
     axes: [timeAxis(place), valueAxis(place, metric)],
-    series: [{}, line(place)],
+    series: [{}, line(place, metric)],
     plugins: [tip(metric), lastPoint(place)],
   };
   const Plot = /** @type {any} */ (globalThis).uPlot;
@@ -48,6 +49,7 @@ export function makePlot(parts) {
  */
 function bounds(metric, low, high) {
   if (low === null || high === null) return [0, 1];
+  if (metric.states) return [-0.15, 1.25];
   const spread = Math.max(high - low, Math.abs(high) * 0.02, 1e-6);
   const fromZero = low >= 0 && (metric.family === "ratio" || metric.family === "rate" || low < 2 * spread);
   const bottom = fromZero ? 0 : low - spread * 0.3;
@@ -56,14 +58,19 @@ function bounds(metric, low, high) {
   return [bottom, whole ? 100 : top];
 }
 
-/** @param {HTMLElement} place */
-function line(place) {
+/**
+ * @param {HTMLElement} place
+ * @param {import("./format.js").Metric} metric
+ */
+function line(place, metric) {
+  const Plot = /** @type {any} */ (globalThis).uPlot;
   return {
     stroke: () => colour(place, "--series"),
     fill: () => tint(place, "--series", "17"),
     width: 1.5,
     spanGaps: false,
     points: { show: false },
+    ...(metric.states ? { paths: Plot.paths.stepped({ align: 1 }) } : {}),
   };
 }
 
@@ -91,12 +98,13 @@ function valueAxis(place, metric) {
     font: FONT,
     size: 46,
     gap: 6,
-    space: 36,
+    space: 26,
     stroke: () => colour(place, "--chart-text"),
     grid: { stroke: () => colour(place, "--chart-grid"), width: 1 },
     ticks: { show: false },
     values: (/** @type {any} */ _, /** @type {number[]} */ splits) =>
-      splits.map((value) => metric.format(value)[0].replace(/\.0+$|(\.\d*?)0+$/, "$1")),
+      splits.map((value) => axisMark(metric, value)),
+    ...(metric.states ? { splits: [0, 1] } : {}),
   };
 }
 
