@@ -10,7 +10,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pulse_local.binaries import BinaryMissingError
 from pulse_local.leftovers import end_leftovers
@@ -87,24 +87,29 @@ def _run(data: Path, base: int) -> int:
     stack = Stack(data, base, report=terminal.step_done)
     _catch_signals()
     try:
-        terminal.say(f"Starting Pulse; logs are in {stack.logs}")
-        stack.start()
-        _start_demo(stack, terminal)
-        terminal.say(welcome(stack, terminal.seconds()))
-        supervisor = Supervisor(stack, clock=time.monotonic, say=terminal.say)
-        while True:
-            time.sleep(_LOOK_SECONDS)
-            supervisor.look()
+        _start_and_watch(stack, terminal)
     except Stopped:
         terminal.say("\nStopping ...")
-        return 0
     except _EXPLAINED as error:
-        terminal.say(f"\nPulse stopped. {error}")
+        terminal.say(f"\nPulse could not go on. {error}")
         return 1
     finally:
         _ignore_signals()
         stack.stop()
-        terminal.say(goodbye(stack))
+    terminal.say(goodbye(stack))
+    return 0
+
+
+def _start_and_watch(stack: Stack, terminal: Terminal) -> NoReturn:
+    """Run until a signal or a failure ends it."""
+    terminal.say(f"Starting Pulse; logs are in {stack.logs}")
+    stack.start()
+    _start_demo(stack, terminal)
+    terminal.say(welcome(stack, terminal.seconds()))
+    supervisor = Supervisor(stack, clock=time.monotonic, say=terminal.say)
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        supervisor.look()
 
 
 def _start_demo(stack: Stack, terminal: Terminal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, TextIO
 
@@ -20,8 +21,10 @@ class Terminal:
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
-        self._output.write(f"{text}\n")
-        self._output.flush()
+        # The terminal may be closed by now; the parts must be stopped all the same.
+        with contextlib.suppress(OSError):
+            self._output.write(f"{text}\n")
+            self._output.flush()
 
     def step_done(self, step: StepDone) -> None:
         self.say(f"  {self.seconds():5.1f} s  {step.name:<28} ready ({step.seconds:.1f} s)")
