@@ -173,7 +173,6 @@ def test_an_answer_that_allows_lets_in(rig: Rig, reply: Reply) -> None:
         Reply({"result": "allow", "expire_at": True}),
         Reply({"result": "allow", "expire_at": None}),
     ],
-    ids=repr,
 )
 def test_every_other_answer_refuses(rig: Rig, reply: Reply) -> None:
     rig.authz.answer_authentication(*reply)
