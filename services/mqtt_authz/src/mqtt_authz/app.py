@@ -27,7 +27,14 @@ NAME = "mqtt_authz"
 LANES = 4
 """Cuts at the same time in one replica, so that one that the broker is slow with does not hold up the rest."""
 
-CONSUMER = Consumer(stream=events.STREAM_EVENTS, name=NAME, subjects=SUBJECTS)
+CONSUMER = Consumer(
+    stream=events.STREAM_EVENTS,
+    name=NAME,
+    subjects=SUBJECTS,
+    # Shorter than the slowest cut on purpose: when an answer of ours was lost the event must come back soon, and one
+    # that comes back too soon finds the device taken (see revocation.py).
+    ack_wait_seconds=5.0,
+)
 
 
 async def start(settings: Settings, runtime: Runtime) -> Starlette:
