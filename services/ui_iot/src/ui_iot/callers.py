@@ -1,0 +1,72 @@
+"""Who is calling: a browser with a session, or an API client with an access token.
+
+A bearer token wins and the cookie is ignored with it.  A session needs proof, on every unsafe method, that the request
+comes from one of our own pages: the session's CSRF token, and no sign of another origin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pulse_common.errors import Forbidden, Unauthenticated
+from pulse_common.http import bearer_token
+from ui_iot import cookies
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection, Request
+
+    from pulse_common.identity import Principal, TokenVerifier
+    from ui_iot.sessions import Session, Sessions
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_HEADER = "x-csrf-token"
+CSRF_FIELD = "csrf_token"
+MOST_FORM_FIELDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    sessions: Sessions
+    verifier: TokenVerifier
+    public_url: str
+
+    async def authenticate(self, request: Request) -> Principal:
+        """Return the caller; a page finds the session in ``request.state.session``.
+
+        Raises:
+            Unauthenticated: no session and no valid token.
+            Forbidden: an unsafe request that may come from another site.
+        """
+        token = bearer_token(request)
+        if token is not None:
+            request.state.access_token = token
+            return await self.verifier.verify(token)
+        session = await self.session_of(request)
+        if request.method not in SAFE:
+            await self._refuse_forgery(request, session)
+        request.state.session = session
+        request.state.access_token = session.access_token
+        return session.principal
+
+    async def session_of(self, connection: HTTPConnection) -> Session:
+        value = connection.cookies.get(cookies.SESSION)
+        if value is None:
+            raise Unauthenticated("you are signed out")
+        return await self.sessions.find(value)
+
+    def is_same_origin(self, connection: HTTPConnection) -> bool:
+        """Say whether a browser says that our own page asks (Fetch Metadata, and Origin where it is sent)."""
+        site = connection.headers.get("sec-fetch-site", "same-origin")
+        origin = connection.headers.get("origin", self.public_url)
+        return site == "same-origin" and origin == self.public_url
+
+    async def _refuse_forgery(self, request: Request, session: Session) -> None:
+        if not self.is_same_origin(request):
+            raise Forbidden("the request comes from another site")
+        given = request.headers.get(CSRF_HEADER)
+        if given is None:
+            form = await request.form(max_files=0, max_fields=MOST_FORM_FIELDS)
+            given = str(form.get(CSRF_FIELD, ""))
+        if not session.owns(given):
+            raise Forbidden("the page is too old: load it again")

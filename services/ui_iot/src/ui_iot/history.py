@@ -1,0 +1,58 @@
+"""A device's history, in words: audit rows become lines that a person reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pulse_common.identity import Principal
+    from ui_iot.store import Act
+
+Tone = Literal["good", "bad", ""]
+
+_WORDS: dict[str, tuple[str, Tone]] = {
+    "device.create": ("Device created", ""),
+    "device.enrol": ("Device enrolled", "good"),
+    "certificate.issue": ("Certificate issued", "good"),
+    "certificate.revoke": ("Certificate revoked", "bad"),
+    "enrolment_token.mint": ("Enrolment token made", ""),
+    "device.session_cut": ("Session cut, confirmed by the broker", "bad"),
+    "session.cut": ("Session cut, confirmed by the broker", "bad"),
+    "device.command": ("Command sent", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    at: datetime
+    text: str
+    actor: str | None
+    tone: Tone
+
+
+def lines(acts: Sequence[Act], viewer: Principal) -> list[Line]:
+    """Put acts into words; an action without words of its own shows its name."""
+    return [_line(act, viewer) for act in acts]
+
+
+def _line(act: Act, viewer: Principal) -> Line:
+    text, tone = _WORDS.get(act.action, (act.action.replace(".", " ").replace("_", " "), ""))
+    if act.outcome != "success":
+        text, tone = f"{text}: {act.outcome}", "bad"
+    return Line(act.at, text, _actor(act, viewer), tone)
+
+
+def _actor(act: Act, viewer: Principal) -> str | None:
+    if act.actor_id == viewer.subject:
+        return "by you"
+    names = {
+        "user": "by a colleague",
+        "operator": "by Pulse",
+        "service": "by Pulse",
+        "device": "by the device",
+    }
+    return names.get(act.actor_kind)

@@ -1,0 +1,48 @@
+"""What a page says about whoever looks at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pulse_common.errors import Forbidden
+from pulse_common.identity import Role
+from ui_iot import store
+
+if TYPE_CHECKING:
+    from pulse_common.identity import Principal, TenantId
+    from pulse_common.tenancy import TenantTx
+
+EVERYBODY = frozenset({Role.CUSTOMER, Role.TENANT_ADMIN})
+ADMINISTRATORS = frozenset({Role.TENANT_ADMIN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewer:
+    name: str
+    email: str
+    tenant_name: str
+    can_manage: bool
+
+
+def tenant_of(principal: Principal) -> TenantId:
+    if principal.tenant is None:
+        raise Forbidden("your account belongs to no tenant")
+    return principal.tenant
+
+
+async def viewer_of(tx: TenantTx, principal: Principal) -> Viewer:
+    """Describe the person.
+
+    Raises:
+        Forbidden: their tenant is unknown here or suspended.
+    """
+    tenant_name = await store.find_tenant_name(tx)
+    if tenant_name is None:
+        raise Forbidden("your tenant is not active")
+    return Viewer(
+        name=principal.name or principal.username or principal.subject,
+        email=principal.email,
+        tenant_name=tenant_name,
+        can_manage=not ADMINISTRATORS.isdisjoint(principal.roles),
+    )

@@ -1,0 +1,46 @@
+"""Everything this service needs to know before it starts."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from pydantic import Field, SecretStr, field_validator
+
+from pulse_common.settings import Key, Secret, ServiceSettings
+
+KEY_BYTES = 32
+
+
+class Settings(ServiceSettings):
+    """``public_url`` is the origin that browsers see, without a path; the keys are base64 of 32 bytes."""
+
+    public_url: str = Field(pattern=r"^https://[^/]+$")
+    operator_database_url: Secret
+    oidc_issuer: str = Field(pattern=r"^https?://")
+    oidc_internal_url: str = Field(pattern=r"^https?://")
+    oidc_audience: str = Field(min_length=1)
+    oidc_client_id: str = Field(min_length=1)
+    oidc_client_secret: Key
+    session_encryption_key: SecretStr
+    session_encryption_key_previous: SecretStr | None = None
+
+    @field_validator("session_encryption_key", "session_encryption_key_previous")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and _decode(value) is None:
+            raise ValueError(f"must be base64 of {KEY_BYTES} bytes")
+        return value
+
+    def encryption_keys(self) -> list[bytes]:
+        """Return the current key and, during a rotation, the previous one."""
+        wanted = (self.session_encryption_key, self.session_encryption_key_previous)
+        return [key for value in wanted if value is not None and (key := _decode(value))]
+
+
+def _decode(value: SecretStr) -> bytes | None:
+    try:
+        key = base64.b64decode(value.get_secret_value(), validate=True)
+    except binascii.Error:
+        return None
+    return key if len(key) == KEY_BYTES else None
