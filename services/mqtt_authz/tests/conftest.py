@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from prometheus_client import REGISTRY
+from services.mqtt_authz.tests.revocation_world import World
 
 from mqtt_authz.handlers import Gate
 from mqtt_authz.routes import endpoints
@@ -202,8 +205,32 @@ def check_answer(answer: dict[str, Any]) -> None:
         assert answer["acl"][-1] == {"permission": "deny", "action": "all", "topic": "#"}
 
 
+def body_for(enrolled: Enrolled, **changes: str) -> dict[str, str]:
+    """An authentication request as EMQX sends it for a device on the mutual TLS listener."""
+    return {
+        "zone": "mqtts",
+        "username": str(enrolled.device),
+        "clientid": str(enrolled.device),
+        "password": "",
+        "peerhost": "127.0.0.1",
+        "cert_common_name": str(enrolled.device),
+        "cert_subject": f"CN={enrolled.device},O={enrolled.tenant}",
+        "cert_pem": base64.b64encode(enrolled.der).decode(),
+    } | changes
+
+
+def counted(question: str, reason: str) -> float:
+    labels = {"question": question, "reason": reason}
+    return REGISTRY.get_sample_value("pulse_mqtt_decisions_total", labels) or 0.0
+
+
 @pytest.fixture
 async def broker(database: Database) -> AsyncIterator[Broker]:
     transport = httpx2.ASGITransport(build_gate(database))
     async with httpx2.AsyncClient(transport=transport, base_url="http://gate") as client:
         yield Broker(client)
+
+
+@pytest.fixture
+def world(database: Database, superuser: psycopg.Connection) -> World:
+    return World(database, superuser)
