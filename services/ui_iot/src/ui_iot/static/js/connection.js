@@ -2,7 +2,7 @@
 
 /** @typedef {import("./live.js").LinkState} LinkState */
 
-const WORDS = { connecting: "Connecting", open: "Live", waiting: "Reconnecting", closed: "Not connected" };
+const WORDS = { connecting: "Connecting", open: "Live updates", waiting: "Reconnecting", closed: "Not connected" };
 
 /** @param {import("./live.js").LiveConnection} live */
 export function showConnection(live) {

@@ -5,7 +5,7 @@ import { showConnection } from "./connection.js";
 import "./csrf.js";
 import "./dialog.js";
 import { recentReadings } from "./history.js";
-import { LiveConnection } from "./live.js";
+import { LiveConnection, STATUS_WORDS } from "./live.js";
 import { keepTimesFresh } from "./time.js";
 
 const deviceId = document.querySelector("main")?.dataset.deviceId ?? "";
@@ -24,6 +24,13 @@ function showEmptiness() {
   if (empty) empty.hidden = !wall.empty;
 }
 
+/** @param {import("./live.js").Status} status */
+function announce(status) {
+  const place = document.getElementById("announced");
+  const text = `${place?.dataset.name} is ${STATUS_WORDS[status].toLowerCase()}`;
+  if (place && place.textContent !== text) place.textContent = text;
+}
+
 live.addEventListener("telemetry", (event) => {
   const { device_id: from, ts, metrics } = /** @type {CustomEvent} */ (event).detail;
   if (from !== deviceId) return;
@@ -31,7 +38,9 @@ live.addEventListener("telemetry", (event) => {
   showEmptiness();
 });
 live.addEventListener("device", (event) => {
-  if (/** @type {CustomEvent} */ (event).detail.device_id !== deviceId) return;
+  const message = /** @type {CustomEvent<import("./live.js").DeviceMessage>} */ (event).detail;
+  if (message.device_id !== deviceId) return;
+  announce(message.status);
   document.body.dispatchEvent(new CustomEvent("pulse:device-changed"));
 });
 // Once more after each (re)connection: it fills the hole that the loss made.

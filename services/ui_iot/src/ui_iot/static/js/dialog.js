@@ -3,10 +3,24 @@
 /** @param {string | undefined} id */
 const dialog = (id) => /** @type {HTMLDialogElement | null} */ (document.getElementById(id ?? ""));
 
+/** @param {HTMLDialogElement | null} asked */
+function open(asked) {
+  if (!asked) return;
+  asked.querySelector("form")?.reset();
+  const problem = problemPlace(asked);
+  if (problem) problem.hidden = true;
+  asked.showModal();
+}
+
+/** @param {HTMLDialogElement} asked */
+function problemPlace(asked) {
+  return /** @type {HTMLElement | null} */ (asked.querySelector("[data-dialog-problem]"));
+}
+
 document.addEventListener("click", (event) => {
   const target = /** @type {Element} */ (event.target);
   const opener = target.closest("[data-open]");
-  if (opener instanceof HTMLElement) dialog(opener.dataset.open)?.showModal();
+  if (opener instanceof HTMLElement) open(dialog(opener.dataset.open));
   // A press on the dialog itself, not on what it holds, is one beside it.
   if (target.closest("[data-close]") || target instanceof HTMLDialogElement) target.closest("dialog")?.close();
 });
@@ -24,8 +38,10 @@ document.addEventListener("htmx:afterRequest", (event) => {
   const asked = asker(event);
   if (!asked) return;
   const { successful, xhr } = /** @type {CustomEvent} */ (event).detail;
-  if (successful) asked.close();
-  else showProblem(asked, xhr);
+  if (!successful) return showProblem(asked, xhr);
+  asked.close();
+  // The button that opened it is gone with the state it belonged to.
+  document.getElementById("main")?.focus({ preventScroll: true });
 });
 
 /**
@@ -33,7 +49,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
  * @param {XMLHttpRequest} xhr
  */
 function showProblem(asked, xhr) {
-  const place = /** @type {HTMLElement | null} */ (asked.querySelector("[data-dialog-problem]"));
+  const place = problemPlace(asked);
   if (!place) return;
   place.textContent = problemText(xhr);
   place.hidden = false;

@@ -2,6 +2,7 @@
 
 import { describe, printed } from "./format.js";
 import { recentReadings } from "./history.js";
+import { STATUS_WORDS } from "./live.js";
 import { Series } from "./series.js";
 import { drawSparkline } from "./sparkline.js";
 import { setTime } from "./time.js";
@@ -12,7 +13,6 @@ const SPAN_SECONDS = 300;
 const MOST_READINGS = 3;
 // What says most about a device goes first; the first one that is a number gets the small chart.
 const TELLING = ["cpu_percent", "memory_percent", "temperature_celsius"];
-const WORDS = { live: "Live", offline: "Offline", never: "Never connected", cut_off: "Cut off" };
 
 /** @param {Record<string, Reading>} metrics */
 function keyNames(metrics) {
@@ -79,7 +79,7 @@ export class FleetRow {
     const badge = /** @type {HTMLElement | null} */ (this.row.querySelector(".badge"));
     if (badge) {
       badge.dataset.status = status;
-      badge.textContent = WORDS[status];
+      badge.textContent = STATUS_WORDS[status];
     }
     if (lastSeenAt) this.#lastSeen = Date.parse(lastSeenAt);
     this.#show();

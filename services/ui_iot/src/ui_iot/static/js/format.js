@@ -52,9 +52,9 @@ const scaled = (step, units) => (value) => {
  */
 function duration(seconds) {
   const size = Math.abs(seconds);
-  if (size >= 172_800) return [short(seconds / 86_400), "d"];
-  if (size >= 7_200) return [short(seconds / 3_600), "h"];
-  if (size >= 120) return [short(seconds / 60), "min"];
+  if (size >= 172_800) return [(seconds / 86_400).toFixed(1), "d"];
+  if (size >= 7_200) return [(seconds / 3_600).toFixed(1), "h"];
+  if (size >= 120) return [(seconds / 60).toFixed(1), "min"];
   return [short(seconds), "s"];
 }
 

@@ -8,6 +8,9 @@
  * @typedef {"connecting" | "open" | "waiting" | "closed"} LinkState
  */
 
+/** @type {Record<Status, string>} */
+export const STATUS_WORDS = { live: "Live", offline: "Offline", never: "Never connected", cut_off: "Cut off" };
+
 const PATH = "/api/v2/ws";
 const SIGNED_OUT = 4401;
 const FIRST_DELAY_MS = 500;

@@ -25,7 +25,7 @@ export function makePlot(parts) {
   const options = {
     width: Math.max(place.clientWidth, 100),
     height: Math.max(place.clientHeight, 60),
-    padding: [8, 12, 0, 0],
+    padding: [8, 17, 0, 0],
     legend: { show: false },
     cursor: { y: false, sync: { key: "pulse" }, points: { size: 7, width: 2 }, drag: { x: false, y: false } },
     scales: {
