@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from psycopg import sql
 
 from cert_worker.authority import Authority, Place, open_authority
 from cert_worker.handlers.revoke import Revoking
@@ -26,15 +24,13 @@ from pulse_common.events import RevokeRequest, SignRequest
 from pulse_common.tenancy import Database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from conftest import Postgres
 
-TEMPLATE = "cert_worker_template"
 BASE_URL = "http://pki.test:8480/pki"
 PASSPHRASE = b"a-passphrase-of-at-least-32-characters"
-_numbers = itertools.count()
 
 
 @dataclass
@@ -77,26 +73,25 @@ class FreshDatabase:
 
 
 @pytest.fixture(scope="session")
-def template(postgres: Postgres, pytestconfig: pytest.Config) -> str:
+def own_database(postgres: Postgres, pytestconfig: pytest.Config) -> FreshDatabase:
     with psycopg.connect(postgres.superuser, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-    migrations.apply(_in(TEMPLATE, postgres.superuser), pytestconfig.rootpath / "db")
-    return TEMPLATE
+        admin.execute("CREATE DATABASE cert_worker_test")
+    found = FreshDatabase(
+        url=_in("cert_worker_test", postgres.url("svc_cert_worker")),
+        superuser=_in("cert_worker_test", postgres.superuser),
+    )
+    migrations.apply(found.superuser, pytestconfig.rootpath / "db")
+    return found
 
 
 @pytest.fixture
-def fresh(postgres: Postgres, template: str) -> Iterator[FreshDatabase]:
-    name = f"cert_worker_{next(_numbers)}"
-    with psycopg.connect(postgres.superuser, autocommit=True) as admin:
-        admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
+def fresh(own_database: FreshDatabase) -> FreshDatabase:
+    with own_database.connect() as rows:
+        rows.execute(
+            "DELETE FROM certificates; DELETE FROM issuers; DELETE FROM devices; DELETE FROM tenants; "
+            "DELETE FROM outbox; DELETE FROM audit_log"
         )
-        yield FreshDatabase(
-            url=_in(name, postgres.url("svc_cert_worker")), superuser=_in(name, postgres.superuser)
-        )
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    return own_database
 
 
 def _in(database: str, url: str) -> str:
