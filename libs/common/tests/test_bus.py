@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+import structlog
 from tests.parts import PASSWORD
 
 from pulse_common import events
@@ -107,6 +109,43 @@ async def test_bug_in_an_answer_leaks_nothing(bus: Bus) -> None:
 async def test_nobody_answering_is_unavailable(bus: Bus) -> None:
     with pytest.raises(Unavailable, match="cert_worker did not answer"):
         await bus.call(revoke_request(), events.RevokeReply, seconds=0.5)
+
+
+async def test_slow_answer_keeps_no_other_waiting(bus: Bus) -> None:
+    first = asyncio.Event()
+
+    async def answer(_: events.RevokeRequest) -> events.RevokeReply:
+        if not first.is_set():
+            first.set()
+            await asyncio.sleep(2)
+        return events.RevokeReply(revoked=0, revoked_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+    await bus.answer(events.RevokeRequest, answer)
+    slow = asyncio.create_task(bus.call(revoke_request(), events.RevokeReply))
+    await until(first)
+
+    await bus.call(revoke_request(), events.RevokeReply, seconds=1)
+
+    assert not slow.done()
+    await slow
+
+
+async def test_idle_consumer_is_not_lost(bus: Bus) -> None:
+    arrived = asyncio.Event()
+
+    async def handle(messages: list[Message]) -> list[Outcome]:
+        arrived.set()
+        return [Done() for _ in messages]
+
+    batches = dataclasses.replace(CONSUMER, batch=10)
+    with structlog.testing.capture_logs() as logs:
+        task = asyncio.create_task(consume_batches(bus, batches, handle))
+        await asyncio.sleep(1.5)
+        await bus.publish_stored("pulse.events.a.b", b"x", message_id="x")
+        await until(arrived, seconds=2)
+        task.cancel()
+
+    assert [entry["event"] for entry in logs] == []
 
 
 async def test_outcomes_reach_the_server(bus: Bus) -> None:

@@ -144,6 +144,26 @@ def person(tenant: str, *roles: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
+def revoke_some_certificate(superuser: psycopg.Connection, tenant: str, device: str) -> None:
+    issuer = uuid4()
+    superuser.execute(
+        """
+        INSERT INTO issuers (issuer_id, kind, subject, certificate_der, fingerprint_sha256, not_before, not_after)
+        VALUES (%s, 'issuing', 'CN=CA', '', sha256(%s), now(), now())
+        """,
+        [issuer, issuer.bytes],
+    )
+    superuser.execute(
+        """
+        INSERT INTO certificates (tenant_id, certificate_id, device_id, issuer_id, serial_number, fingerprint_sha256,
+                                  public_key_sha256, certificate_der, not_before, not_after, status, revoked_at,
+                                  revocation_reason)
+        VALUES (%s, %s, %s, %s, '0a', sha256(%s), sha256(''), '', now(), now(), 'revoked', now(), 'keyCompromise')
+        """,
+        [tenant, uuid4(), device, issuer, issuer.bytes],
+    )
+
+
 async def test_token_and_csr_become_a_certificate(rig: Rig, ca: FakeCa) -> None:
     tenant = await rig.tenant()
     device = await rig.device(tenant)
@@ -186,6 +206,19 @@ async def test_expired_token_is_refused(rig: Rig, ca: FakeCa) -> None:
 
     assert (await rig.enrol(token)).status_code == 401
     assert ca.asked == []
+
+
+async def test_token_from_before_a_revocation_is_dead(
+    rig: Rig, ca: FakeCa, superuser: psycopg.Connection
+) -> None:
+    tenant = await rig.tenant()
+    device = await rig.device(tenant)
+    before = await rig.token(tenant, device)
+    revoke_some_certificate(superuser, tenant, device)
+    after = await rig.token(tenant, device)
+
+    assert (await rig.enrol(before)).status_code == 401
+    assert (await rig.enrol(after)).status_code == 201
 
 
 @pytest.mark.parametrize("refusal", [Malformed("the CSR is not signed"), None])

@@ -6,6 +6,7 @@ JetStream with its ``Nats-Msg-Id``; the server drops a second one with the same 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import nats
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 DUPLICATE_WINDOW_SECONDS = 600.0
 PUBLISH_SECONDS = 5.0
 CALL_SECONDS = 5.0
+MOST_ANSWERS = 32
+"""Requests of one kind that a replica works on at a time; more wait in its subscription."""
 ERROR_HEADER = "Pulse-Error"
 _DAY_SECONDS = 86_400
 
@@ -93,6 +96,8 @@ class Bus:
             user=user,
             password=password,
             name=service,
+            # Answers come to an inbox that only this user may read.
+            inbox_prefix=f"_INBOX.{user}",
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.5,
             ping_interval=10,
@@ -179,9 +184,15 @@ class Bus:
 
     async def answer(self, kind: type[Q], handler: Callable[[Q], Awaitable[events.Wire]]) -> None:
         """Serve ``kind.rpc``, shared with the other replicas of this service."""
+        under_way: set[asyncio.Task[None]] = set()
+        room = asyncio.Semaphore(MOST_ANSWERS)
 
         async def on_message(message: Msg) -> None:
-            await _answer_one(message, kind, handler)
+            await room.acquire()
+            task = asyncio.create_task(_answer_one(message, kind, handler))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            task.add_done_callback(lambda _: room.release())
 
         await self._nc.subscribe(kind.rpc, queue=self._service, cb=on_message)
 

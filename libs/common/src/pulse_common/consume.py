@@ -119,7 +119,7 @@ async def _pull(bus: Bus, consumer: Consumer, work: BatchHandler) -> None:
         while True:
             try:
                 fetched = await subscription.fetch(consumer.batch, timeout=consumer.fetch_seconds)
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # nats-py raises its own kind and, for a batch, the plain one
                 if (await subscription.consumer_info()).num_pending:
                     log.warning("consumer_silent", consumer=consumer.name)
                     return

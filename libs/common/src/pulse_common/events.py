@@ -96,6 +96,17 @@ class Reading(Wire):
     metrics: dict[str, MetricValue]
 
 
+class ParkedMessage(Wire):
+    """A device's message that ingest refused, kept on ``pulse.parked.ingest.{t}.{d}`` for people to look at."""
+
+    reason: str
+    topic: str
+    received_at: datetime
+    size_bytes: int
+    payload_base64: str
+    """The first 64 KiB."""
+
+
 def telemetry_subject(tenant_id: UUID, device_id: UUID) -> str:
     return f"pulse.telemetry.{tenant_id}.{device_id}"
 

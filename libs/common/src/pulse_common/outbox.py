@@ -8,6 +8,7 @@ which the stream drops within its duplicate window and every consumer must toler
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 0.2
 BATCH = 100
 KEEP = timedelta(days=7)
+FORGET_EVERY_SECONDS = 3600.0
 
 _INSERT = """
     INSERT INTO outbox (tenant_id, event_id, subject, payload)
@@ -66,9 +68,13 @@ class Relay:
 
     async def run(self) -> None:
         """Relay for ever; trouble of the database or the bus is waited out."""
+        forget_at = 0.0
         while True:
             try:
                 moved = await self.relay_once()
+                if time.monotonic() >= forget_at:
+                    await self.forget_sent()
+                    forget_at = time.monotonic() + FORGET_EVERY_SECONDS
             except Unavailable as error:
                 log.warning("relay_waits", reason=error.message)
                 moved = 0

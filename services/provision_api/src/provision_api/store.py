@@ -107,14 +107,18 @@ class UsableToken:
 async def claim_token(tx: TenantTx, digest: bytes, now: datetime) -> UsableToken | None:
     """Lock an unused, unexpired token for this transaction.
 
-    Of two that race for one token the second waits here until the first commits, and then finds it used.
+    Of two that race for one token the second waits here until the first commits, and then finds it used.  A token from
+    before the device was cut off died with its certificate: enrolling again takes a new one.
     """
     row = await tx.one_or_none(
         """
-        SELECT token_id, device_id
-          FROM enrolment_tokens
-         WHERE token_hash = %(digest)s AND used_at IS NULL AND expires_at > %(now)s
-           FOR UPDATE
+        SELECT t.token_id, t.device_id
+          FROM enrolment_tokens t
+         WHERE t.token_hash = %(digest)s AND t.used_at IS NULL AND t.expires_at > %(now)s
+           AND NOT EXISTS (SELECT FROM certificates c
+                            WHERE c.tenant_id = t.tenant_id AND c.device_id = t.device_id
+                              AND c.revoked_at >= t.created_at)
+           FOR UPDATE OF t
         """,
         {"digest": digest, "now": now},
     )
