@@ -7,6 +7,8 @@ UV     := $(BIN)/uv
 LOCAL_PACKAGES := -e libs/common $(addprefix -e ,$(wildcard services/*)) -e clients/pulse_device -e deploy/local
 SOURCES := libs/common/pyproject.toml $(wildcard services/*/pyproject.toml) clients/pulse_device/pyproject.toml deploy/local/pyproject.toml
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+# mypy refuses a folder without Python in it.
+TYPED   := $(foreach folder,libs services clients deploy/local tests tools benchmarks,$(if $(shell find $(folder) -name '*.py'),$(folder)))
 VENDOR  := services/ui_iot/src/ui_iot/static/vendor
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,7 @@ check: $(VENV)/.dev front-end ## format, lint, types, import rules, unit tests
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@echo "==> types"
-	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/mypy --no-error-summary $(TYPED)
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@echo "==> unit tests"
@@ -44,7 +46,7 @@ fmt: $(VENV)/.dev ## format, and fix what the linter can
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.dev ## run every benchmark (prints ratios)
-	@for benchmark in benchmarks/*.py; do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
+	@for benchmark in $(wildcard benchmarks/*.py); do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
 
 front-end: $(VENDOR)/uPlot.iife.min.js ## copy uPlot and htmx to where the UI serves them from
 

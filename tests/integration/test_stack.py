@@ -1,0 +1,83 @@
+"""The embedded stack as a whole: a failing part is named, nothing is left running, a second start keeps the data."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx2
+import psutil
+import pytest
+
+from pulse_local.ports import find_free_base
+from pulse_local.processes import PartFailedError
+from pulse_local.seed import demo_devices, enrol_device, seed_tenants
+from pulse_local.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="pulse-"))
+    yield folder / "data"
+    shutil.rmtree(folder)
+
+
+def test_service_that_cannot_start_is_named_and_everything_else_is_stopped(data: Path) -> None:
+    broken = {"cert_worker": {"CA_KEY_PASSPHRASE": "short"}}
+    stack = Stack(data, find_free_base(), overrides=broken)
+
+    with pytest.raises(PartFailedError) as caught:
+        stack.start()
+
+    message = str(caught.value)
+    assert message.startswith("cert_worker ended by itself (exit code 78)")
+    assert "CA_KEY_PASSPHRASE" in message.upper()
+    assert str(stack.logs / "cert_worker.log") in message
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_second_start_keeps_tenants_devices_and_certificates(data: Path) -> None:
+    base = find_free_base()
+    first = Stack(data, base)
+    first.start()
+    seed_tenants(first)
+    device = demo_devices(first)[0]
+    enrol_device(first, device)
+    certificate = (device.folder / "certificate.pem").read_bytes()
+    first.stop()
+
+    second = Stack(data, base)
+    second.start()
+    seed_tenants(second)
+    enrol_device(second, device)
+    running = {name: part.is_running() for name, part in second.parts.items()}
+    second.stop()
+
+    assert (device.folder / "certificate.pem").read_bytes() == certificate
+    assert all(running.values())
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_edge_hides_the_brokers_door_and_the_numbers_of_the_real_services(data: Path) -> None:
+    stack = Stack(data, find_free_base())
+    stack.start()
+
+    statuses = {
+        path: _status(stack, path) for path in ("/api/v1/internal/mqtt-auth", "/metrics", "/readyz")
+    }
+
+    stack.stop()
+    assert set(statuses.values()) == {404}
+
+
+def _status(stack: Stack, path: str) -> int:
+    context = ssl.create_default_context(cafile=stack.tls.ca)
+    return httpx2.get(f"{stack.url}{path}", verify=context, trust_env=False).status_code
