@@ -1,0 +1,108 @@
+"""From JetStream to PostgreSQL: a batch is one transaction, and is acknowledged after its commit.
+
+A batch that is handed over again finds its rows there (the message id is in the key) and changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import ValidationError
+
+from ingest_worker import metrics, store
+from ingest_worker.payload import is_storable
+from pulse_common.consume import Consumer, consume_batches
+from pulse_common.events import STREAM_TELEMETRY, Reading
+from pulse_common.messaging import Done, Message, Never, Outcome
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from pulse_common.bus import Bus
+    from pulse_common.clock import Clock
+    from pulse_common.tenancy import Database
+
+log = structlog.get_logger(__name__)
+
+CONSUMER = Consumer(
+    stream=STREAM_TELEMETRY,
+    name="ingest_writer",
+    subjects=["pulse.telemetry.>"],
+    batch=500,
+    # A fetch that is not filled lasts this long, so it bounds how late a lone reading is stored.
+    fetch_seconds=0.5,
+    ack_wait_seconds=60,
+    max_ack_pending=2000,
+)
+DAY_SECONDS = 86_400
+RETRY_SECONDS = 600
+
+
+class Writer:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def run(self, bus: Bus) -> None:
+        await consume_batches(bus, CONSUMER, self.store_batch)
+
+    async def prepare_days(self) -> None:
+        async with self._database.service_connection("pulse_ingest") as tx:
+            made = await store.ensure_partitions(tx)
+        log.info("telemetry_days_prepared", made=made)
+
+    async def prepare_days_for_ever(self) -> None:
+        """Once a day.  A failure is not urgent: days are made a week ahead, and a default partition takes the rest."""
+        pause = DAY_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await self.prepare_days()
+                pause = DAY_SECONDS
+            except Exception:
+                log.exception("telemetry_days_not_prepared")
+                pause = RETRY_SECONDS
+
+    async def store_batch(self, messages: list[Message]) -> list[Outcome]:
+        parsed = [_parse(message) for message in messages]
+        readings = [reading for reading in parsed if isinstance(reading, Reading)]
+        known = await self._store(readings) if readings else set()
+        return [item if isinstance(item, Never) else _outcome_of(item, known) for item in parsed]
+
+    async def _store(self, readings: list[Reading]) -> set[tuple[UUID, UUID]]:
+        """Return the devices that exist; readings of others are not stored, and do not hold up the rest."""
+        async with self._database.service_connection("pulse_ingest") as tx:
+            known = await store.find_known_devices(tx, {_device_of(r) for r in readings})
+            storable = [reading for reading in readings if _device_of(reading) in known]
+            stored = await store.insert_readings(tx, storable) if storable else 0
+            if storable:
+                await store.advance_last_state(tx, storable)
+        metrics.STORED.inc(stored)
+        metrics.DUPLICATES.inc(len(storable) - stored)
+        now = self._clock()
+        for reading in storable:
+            metrics.STORE_SECONDS.observe((now - reading.received_at).total_seconds())
+        return known
+
+
+def _parse(message: Message) -> Reading | Never:
+    """The stream may hold what an older or another publisher put there: one such message must not stop a batch."""
+    try:
+        reading = Reading.model_validate_json(message.data)
+    except ValidationError:
+        return Never("not a reading")
+    if reading.ts.tzinfo is None or reading.received_at.tzinfo is None:
+        return Never("a time without its zone")
+    if not all(is_storable(name) and is_storable(value) for name, value in reading.metrics.items()):
+        return Never("a metric that cannot be stored")
+    return reading
+
+
+def _device_of(reading: Reading) -> tuple[UUID, UUID]:
+    return reading.tenant_id, reading.device_id
+
+
+def _outcome_of(reading: Reading, known: set[tuple[UUID, UUID]]) -> Outcome:
+    return Done() if _device_of(reading) in known else Never("unknown device")
