@@ -125,6 +125,8 @@ async def test_service_may_not_publish_where_it_has_no_business(
         ("svc_provision_api", "pulse.rpc.cert_worker.sign"),
         ("svc_mqtt_authz", "pulse.live.*"),
         ("svc_billing_webhooks", "pulse.>"),
+        ("svc_ui_iot", "_INBOX.>"),
+        ("svc_ingest_worker", "_INBOX.svc_provision_api.>"),
     ],
 )
 async def test_service_may_not_listen_where_it_has_no_business(
@@ -183,5 +185,6 @@ async def _connect(
         f"nats://127.0.0.1:{environments.ports.nats}",
         user=user,
         password=environments.secrets.nats[user],
+        inbox_prefix=f"_INBOX.{user}",
         error_cb=(complaints or Complaints()).note,
     )
