@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, TypedDict
 
+from pulse_local.obituaries import describe_exit, last_lines
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pulse_local.leftovers import Registry
 
 _POLL_SECONDS = 0.05
-_LINES_SHOWN = 15
 _LARGEST_LOG_BYTES = 10 * 1024 * 1024
 
 Ready = Callable[[], bool]
@@ -159,10 +160,10 @@ class Part:
     def obituary(self) -> str:
         """Describe the process's death for whoever sits at the terminal."""
         code = self._process.poll() if self._process is not None else None
-        return self._report(f"ended by itself ({_describe_exit(code)})")
+        return self._report(f"ended by itself ({describe_exit(code)})")
 
     def _report(self, what: str) -> str:
-        lines = _last_lines(self.log, self._log_begins)
+        lines = last_lines(self.log, self._log_begins)
         return (
             f"{self.name} {what}.\n"
             f"  log: {self.log}\n"
@@ -204,22 +205,3 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     # PermissionError is what macOS answers for a group of which only zombies are left.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def _describe_exit(code: int | None) -> str:
-    if code is None:
-        return "no exit code"
-    if code < 0:
-        return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
-
-
-def _last_lines(path: Path, begins: int) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(begins, file.tell() - 16_384))
-            text = file.read().decode("utf-8", errors="replace")
-    except FileNotFoundError:
-        return []
-    return [line[:400] for line in text.splitlines()[-_LINES_SHOWN:]]
