@@ -23,6 +23,7 @@ from ingest_worker.link import Link
 from ingest_worker.pipeline import Pipeline
 from pulse_common import events
 from pulse_common.clock import system_clock
+from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
     from conftest import Nats
@@ -135,6 +136,14 @@ async def redelivered(mosquitto: Mosquitto) -> list[bytes]:
     return seen
 
 
+async def answers(bus: Bus) -> bool:
+    try:
+        await bus.check()
+    except Unavailable:
+        return False
+    return True
+
+
 async def test_nothing_is_acknowledged_while_jetstream_is_away(
     link: Link, nats_server: Nats, bus: Bus, device: Device, mosquitto: Mosquitto
 ) -> None:
@@ -149,6 +158,7 @@ async def test_nothing_is_acknowledged_while_jetstream_is_away(
     await asyncio.gather(serving, return_exceptions=True)
     left_over = await redelivered(mosquitto)
     nats_server.start()
+    await eventually(lambda: answers(bus))
 
     assert sorted(left_over) == sorted(wanted)
 

@@ -157,7 +157,11 @@ def is_storable(value: object) -> bool:
 
 def _is_unicode(text: str) -> bool:
     """JSON's escapes can spell half a surrogate pair, which is no character."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _as_metric(value: object) -> MetricValue:

@@ -33,7 +33,8 @@ CONSUMER = Consumer(
     batch=500,
     # A fetch that is not filled lasts this long, so it bounds how late a lone reading is stored.
     fetch_seconds=0.5,
-    ack_wait_seconds=60,
+    # How long the readings of a killed replica wait for another.  Too short only costs work: storing is idempotent.
+    ack_wait_seconds=15,
     max_ack_pending=2000,
 )
 DAY_SECONDS = 86_400
