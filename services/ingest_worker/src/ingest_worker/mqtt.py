@@ -34,7 +34,7 @@ V5 = MQTTProtocolVersion.MQTTv5
 V311 = MQTTProtocolVersion.MQTTv311
 RECEIVE_MAXIMUM = 500
 SESSION_EXPIRY_SECONDS = 3600
-KEEP_ALIVE_SECONDS = 30
+KEEP_ALIVE_SECONDS = 15
 ANSWER_SECONDS = 10.0
 PUBLISH_SECONDS = 4.0
 """Less than the 5 s that a caller of the command RPC waits, so that it hears why."""
