@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 DUPLICATE_WINDOW_SECONDS = 600.0
 PUBLISH_SECONDS = 5.0
 CALL_SECONDS = 5.0
+DRAIN_SECONDS = 5.0
 MOST_ANSWERS = 32
 """Requests of one kind that a replica works on at a time; more wait in its subscription."""
 ERROR_HEADER = "Pulse-Error"
@@ -112,7 +113,8 @@ class Bus:
         if self._nc.is_closed:
             return
         try:
-            await self._nc.drain()
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._nc.drain()
         except (nats.errors.Error, TimeoutError):
             await self._nc.close()
 
