@@ -145,7 +145,9 @@ def test_http2_reaches_the_ordinary_doors(edge: Edge, seen: Seens) -> None:
     assert seen.names() == ["ui_iot", "provision_api"]
 
 
-@pytest.mark.parametrize("target", ["/metrics", "/readyz", "/METRICS", "/readyz/"])
+@pytest.mark.parametrize(
+    "target", ["/metrics", "/readyz", "/healthz", "/METRICS", "/readyz/", "/HealthZ"]
+)
 def test_numbers_and_dependencies_are_for_the_inside(edge: Edge, seen: Seens, target: str) -> None:
     assert status_of(http1(edge, target)) == 404
     assert seen.names() == []

@@ -1,0 +1,202 @@
+"""Each service's own database login, with tenant B's context, without one and bare: what it reaches of tenant A."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from tests.integration.sql_reach import (
+    Attempt,
+    all_roles,
+    authorizes_as,
+    example_rows,
+    takes_role,
+    tenant_tables,
+)
+from tests.integration.waiting import eventually
+from tests.integration.world import reading
+
+from pulse_local.seed import ACME, GLOBEX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.world import Device, World
+
+pytestmark = pytest.mark.integration
+
+TENANT_ROLE = "pulse_app"
+#: Who may become whom. Operators have a login of their own, which tenants' requests never use.
+ROLES = {
+    "svc_ui_iot": {"pulse_app", "pulse_outbox", "pulse_sessions", "pulse_audit"},
+    "svc_ui_iot_operator": {"pulse_operator_read", "pulse_operator_write"},
+    "svc_provision_api": {"pulse_app", "pulse_outbox", "pulse_provision", "pulse_audit"},
+    "svc_cert_worker": {"pulse_ca", "pulse_outbox", "pulse_audit"},
+    "svc_mqtt_authz": {"pulse_authz", "pulse_outbox", "pulse_audit"},
+    "svc_billing_webhooks": {"pulse_app", "pulse_outbox", "pulse_audit"},
+    "svc_ingest_worker": {"pulse_ingest", "pulse_audit"},
+    "svc_delivery_worker": {"pulse_app", "pulse_audit"},
+}
+LOGINS_AND_ROLES = [(login, role) for login, roles in ROLES.items() for role in sorted(roles)]
+
+_SEE = {"read", "copy out"}
+#: What roles that serve all tenants reach of one that is not named. It should only ever shrink.
+CROSS_TENANT: dict[str, dict[str, set[str]]] = {
+    "pulse_app": {},
+    "pulse_authz": {"tenants": _SEE, "devices": _SEE, "certificates": _SEE},
+    "pulse_ca": {"tenants": _SEE, "devices": _SEE, "certificates": _SEE},
+    "pulse_ingest": {
+        "devices": _SEE,
+        "telemetry": {*_SEE, "insert"},
+        "device_last_state": {*_SEE, "insert", "update"},
+    },
+    "pulse_provision": {"tenants": {*_SEE, "insert"}},
+    # Its own service's events, which it wrote itself.
+    "pulse_outbox": {"outbox": {*_SEE, "update", "delete"}},
+    "pulse_audit": {"audit_log": {"insert"}},
+    "pulse_sessions": {"audit_log": {"insert"}},
+    "pulse_operator_read": {
+        "tenants": _SEE,
+        "devices": _SEE,
+        "certificates": _SEE,
+        "telemetry": _SEE,
+        "device_last_state": _SEE,
+        # It has BYPASSRLS, for which COPY is one more way to INSERT.
+        "audit_log": {*_SEE, "insert", "copy in"},
+    },
+    "pulse_operator_write": {"tenants": {*_SEE, "update"}, "audit_log": {"insert"}},
+}
+
+
+@pytest.fixture
+def connection(world: World, login: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(world.database_url(login), autocommit=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def examples(world: World, device_a: Device, device_b: Device) -> dict[str, str]:
+    """Give one of A's rows of each table that has any; B has rows too."""
+    for device in (device_a, device_b):
+        with device.online() as peer:
+            peer.publish_and_wait(device.telemetry, reading(sql=1))
+    with psycopg.connect(world.superuser, autocommit=True) as database:
+        for login in ROLES:
+            # Each login's relay sees what that login wrote; sent already, so that nobody publishes it.
+            database.execute(
+                "INSERT INTO outbox (tenant_id, event_id, producer, subject, payload, sent_at)"
+                " VALUES (%s, %s, %s, 'pulse.events.test', '{}', now())",
+                [ACME, uuid.uuid4(), login],
+            )
+        return eventually(lambda: _with_readings(database), "A's reading in its tables")
+
+
+def _with_readings(database: psycopg.Connection) -> dict[str, str] | None:
+    found = dict(example_rows(database, tenant_tables(database), ACME))
+    return found if {"telemetry", "device_last_state"} <= set(found) else None
+
+
+def test_there_is_something_to_steal_in_every_tenant_table(
+    database: psycopg.Connection, examples: dict[str, str]
+) -> None:
+    partitions = {table for table in tenant_tables(database) if table.startswith("telemetry_")}
+
+    assert set(tenant_tables(database)) - partitions == set(examples) - partitions
+    # One day's partition, addressed directly, is tried too.
+    assert partitions & set(examples)
+
+
+@pytest.mark.parametrize(("login", "role"), LOGINS_AND_ROLES)
+def test_with_another_tenants_context_nothing_is_reached(
+    connection: psycopg.Connection, examples: dict[str, str], role: str
+) -> None:
+    attempt = Attempt(connection=connection, role=role, tenant=GLOBEX, victim=ACME)
+
+    assert _reached(attempt, examples) == CROSS_TENANT[role]
+
+
+@pytest.mark.parametrize("tenant", [None, ""])
+@pytest.mark.parametrize(("login", "role"), LOGINS_AND_ROLES)
+def test_without_a_context_nothing_more_is_reached(
+    connection: psycopg.Connection, examples: dict[str, str], role: str, tenant: str | None
+) -> None:
+    attempt = Attempt(connection=connection, role=role, tenant=tenant, victim=ACME)
+
+    reached = _reached(attempt, examples)
+
+    allowed = CROSS_TENANT[role]
+    assert {table: acts - allowed.get(table, set()) for table, acts in reached.items()} == {
+        table: set() for table in reached
+    }
+
+
+@pytest.mark.parametrize("login", [login for login, roles in ROLES.items() if TENANT_ROLE in roles])
+def test_ones_own_rows_are_reached(
+    connection: psycopg.Connection, examples: dict[str, str]
+) -> None:
+    attempt = Attempt(connection=connection, role=TENANT_ROLE, tenant=ACME, victim=ACME)
+
+    reached = _reached(attempt, examples)
+
+    seen = {table for table, acts in reached.items() if acts >= _SEE}
+    assert seen >= {"tenants", "devices", "certificates", "telemetry", "device_last_state"}
+    assert "update" in reached["devices"]
+    # Partitions are reached through their table alone, and nobody empties one.
+    assert not any(table.startswith("telemetry_") for table in reached)
+    assert not any(acts & {"truncate", "copy in"} for acts in reached.values())
+
+
+@pytest.mark.parametrize("login", ROLES)
+def test_bare_login_is_denied_everything(
+    connection: psycopg.Connection, examples: dict[str, str]
+) -> None:
+    attempt = Attempt(connection=connection, role="none", tenant=ACME, victim=ACME)
+
+    assert _reached(attempt, examples) == {}
+    for table in [*examples, "web_sessions", "issuers", "schema_migrations"]:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(
+                psycopg.sql.SQL("SELECT 1 FROM {}").format(psycopg.sql.Identifier(table))
+            )
+
+
+@pytest.mark.parametrize("login", ROLES)
+def test_login_becomes_nobody_but_its_own_roles(
+    database: psycopg.Connection, connection: psycopg.Connection, login: str
+) -> None:
+    roles = all_roles(database)
+
+    taken = {role for role in roles if takes_role(connection, role)}
+    authorized = {role for role in roles if authorizes_as(connection, role)}
+
+    assert taken == ROLES[login] | {login}
+    assert authorized == {login}
+
+
+def test_foreign_keys_do_not_tell_whose_device_exists(
+    world: World, device_a: Device, device_b: Device
+) -> None:
+    codes = []
+    for device_id in (device_a.device_id, str(uuid.uuid4())):
+        with (
+            psycopg.connect(world.database_url("svc_provision_api")) as connection,
+            pytest.raises(psycopg.errors.IntegrityError) as caught,
+        ):
+            connection.execute("SELECT set_config('role', 'pulse_app', true)")
+            connection.execute("SELECT set_config('app.tenant_id', %s, true)", [GLOBEX])
+            connection.execute(
+                "INSERT INTO enrolment_tokens"
+                " (tenant_id, token_id, device_id, token_hash, expires_at, created_by)"
+                " VALUES (%s, %s, %s, sha256('x'), now(), 'test')",
+                [GLOBEX, uuid.uuid4(), device_id],
+            )
+        codes.append(caught.value.sqlstate)
+
+    assert codes == ["23503", "23503"]
+
+
+def _reached(attempt: Attempt, examples: dict[str, str]) -> dict[str, set[str]]:
+    tried = {table: attempt.reach(table, example) for table, example in examples.items()}
+    return {table: acts for table, acts in tried.items() if acts}
