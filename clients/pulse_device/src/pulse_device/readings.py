@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 Metric = float | int | bool | str
 
 LONGEST_LINE = 65_536
-LONGEST_NAME = 128
-# Larger whole numbers do not fit a 64-bit integer, which is what stores them keep.
-INTEGER_BITS = 63
+# What the platform accepts; it parks the rest, so a reading that breaks a rule is better told of here.
+MOST_METRICS = 64
+METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+LONGEST_TEXT = 256
+LARGEST_INTEGER = 2**53
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -55,8 +58,8 @@ def parse_line(line: bytes, *, now: datetime) -> Reading:
         metrics = found.pop("metrics")
         if found:
             raise ReadingError('it has more than "ts" and "metrics"')
-    if not metrics:
-        raise ReadingError("it has no metrics")
+    if not 1 <= len(metrics) <= MOST_METRICS:
+        raise ReadingError(f"it has not 1 to {MOST_METRICS} metrics")
     for name, value in metrics.items():
         _check_metric(name, value)
     return Reading(at=at, metrics=metrics)
@@ -67,16 +70,18 @@ def _refuse_constant(name: str) -> float:
 
 
 def _check_metric(name: str, value: object) -> None:
-    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-        raise ReadingError("a metric has an impossible name")
+    if not METRIC_NAME.fullmatch(name):
+        raise ReadingError("a metric's name is not a letter and up to 63 letters, digits, _ . or -")
     if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise ReadingError(f"the text of {name} is too long")
         # NUL and lone surrogates are legal JSON but no text that a database would store.
         if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
             raise ReadingError(f"the text of {name} is not storable")
         return
     if isinstance(value, float) and not math.isfinite(value):
         raise ReadingError(f"the number of {name} is too large")
-    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
         raise ReadingError(f"the number of {name} is too large")
     if not isinstance(value, float | int):
         raise ReadingError(f"{name} is not a number, a truth value or a text")

@@ -7,6 +7,7 @@ JetStream with its ``Nats-Msg-Id``; the server drops a second one with the same 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 import nats
@@ -115,8 +116,9 @@ class Bus:
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._nc.drain()
-        except (nats.errors.Error, TimeoutError):
-            await self._nc.close()
+        except (nats.errors.Error, OSError):
+            with contextlib.suppress(OSError):  # the server went away while we said goodbye
+                await self._nc.close()
 
     async def check(self) -> None:
         """Readiness: raise unless the server answers."""
