@@ -23,7 +23,7 @@ run: $(VENV)/.run front-end ## start everything on this machine (Ctrl-C stops it
 reset: $(VENV)/.run ## delete the data of `make run`
 	@PULSE_ENV=development $(BIN)/python -m pulse_local reset
 
-check: $(VENV)/.dev front-end ## format, lint, types, import rules, unit tests
+check: $(VENV)/.dev front-end ## format, lint, types, import rules, quick unit tests
 	@echo "==> format, lint"
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
@@ -31,8 +31,8 @@ check: $(VENV)/.dev front-end ## format, lint, types, import rules, unit tests
 	@$(BIN)/mypy --no-error-summary $(TYPED)
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
-	@echo "==> unit tests"
-	@$(BIN)/pytest -q -n auto --dist worksteal
+	@echo "==> quick unit tests"
+	@$(BIN)/pytest -q -n auto --dist worksteal -m "not slow"
 
 test: $(VENV)/.dev front-end ## everything that can fail: unit tests, then journeys on a stack of their own
 	@tools/chromium.sh

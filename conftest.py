@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from tests.parts import PASSWORD, Nats, Postgres, free_port, running_postgres, wait_for_port
+from tests.parts import PASSWORD, ROOT, Nats, Postgres, free_port, running_postgres, wait_for_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DEVELOPMENT_PARTS = ROOT / "deploy" / "local"
+
 __all__ = ["PASSWORD", "Nats", "Postgres", "free_port", "wait_for_port"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make check` leaves to `make test`: tests that start servers of their own."""
+    for item in items:
+        fixtures: list[str] = getattr(item, "fixturenames", [])
+        if "nats_server" in fixtures or DEVELOPMENT_PARTS in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ ServiceRole = Literal[
     "pulse_sessions",
 ]
 
+_ATTEMPTS = 3
 _BEGIN = "SELECT set_config('role', %s, true), set_config('app.tenant_id', %s, true)"
 _OPERATOR_AUDIT = """
     INSERT INTO audit_log (tenant_id, audit_id, actor_kind, actor_id, action, object_kind, object_id, outcome, reason)
@@ -195,12 +196,7 @@ class Database:
     @asynccontextmanager
     async def _begin(self, role: str, tenant: str) -> AsyncIterator[AsyncConnection[DictRow]]:
         async with AsyncExitStack() as stack:
-            try:
-                conn = await self._enter(stack, role, tenant)
-            except psycopg.OperationalError:
-                # A restarted server leaves dead connections in the pool: weed them out, try once more.
-                await self._pool.check()
-                conn = await self._enter_or_say_away(stack, role, tenant)
+            conn = await self._enter_alive(stack, role, tenant)
             try:
                 yield conn
             except psycopg.errors.ReadOnlySqlTransaction as error:
@@ -213,13 +209,18 @@ class Database:
                     raise Unavailable("the database is away") from error
                 raise
 
-    async def _enter_or_say_away(
+    async def _enter_alive(
         self, stack: AsyncExitStack, role: str, tenant: str
     ) -> AsyncConnection[DictRow]:
-        try:
-            return await self._enter(stack, role, tenant)
-        except psycopg.OperationalError as error:
-            raise Unavailable("the database is away") from error
+        """A restarted server leaves dead connections in the pool: weed them out and try again."""
+        trouble: Exception | None = None
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._enter(stack, role, tenant)
+            except psycopg.OperationalError as error:
+                trouble = error
+                await self._pool.check()
+        raise Unavailable("the database is away") from trouble
 
     async def _enter(
         self, stack: AsyncExitStack, role: str, tenant: str
