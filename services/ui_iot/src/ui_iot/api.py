@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
@@ -14,9 +15,10 @@ from pulse_common.errors import Malformed, NotFound
 from pulse_common.http import read_model
 from pulse_common.ids import new_id, parse_id
 from ui_iot import people, store
-from ui_iot.handlers import PAGE_SIZE, parse_reason
+from ui_iot.handlers import PAGE_SIZE, parse_reason, request_id
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from uuid import UUID
 
     from starlette.requests import Request
@@ -24,11 +26,15 @@ if TYPE_CHECKING:
     from pulse_common.bus import Bus
     from pulse_common.clock import Clock
     from pulse_common.identity import Principal
-    from pulse_common.tenancy import Database
+    from pulse_common.tenancy import Database, TenantTx
     from ui_iot.domain import Device
 
 MOST_POINTS = 2000
 LONGEST_SPAN_SECONDS = 24 * 3600
+MOST_SPAN_DIGITS = len(str(LONGEST_SPAN_SECONDS))
+
+# 1e999 is JSON, and infinity to Python.
+Argument = Annotated[float, Field(allow_inf_nan=False)] | bool | str
 
 
 class RevokeBody(BaseModel):
@@ -39,7 +45,7 @@ class RevokeBody(BaseModel):
 class CommandBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")
-    arguments: dict[str, float | bool | str] = Field(default_factory=dict, max_length=32)
+    arguments: dict[str, Argument] = Field(default_factory=dict, max_length=32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +57,7 @@ class Api:
     async def devices(self, request: Request, principal: Principal) -> Response:
         after = request.query_params.get("after")
         before = parse_id(after, "after") if after else None
-        async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
+        async with self._tenant(principal) as tx:
             found = await store.list_devices(tx, before=before, limit=PAGE_SIZE + 1)
         shown = found[:PAGE_SIZE]
         next_after = str(shown[-1].id) if len(found) > PAGE_SIZE else None
@@ -64,7 +70,7 @@ class Api:
         seconds = _span(request.query_params.get("since_seconds", "300"))
         since = self.clock() - timedelta(seconds=seconds)
         device = await self._find(request, principal)
-        async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
+        async with self._tenant(principal) as tx:
             points = await store.recent_points(tx, device.id, since, MOST_POINTS)
         return _json(
             {"points": [{"ts": int(p.ts.timestamp() * 1000), "metrics": p.metrics} for p in points]}
@@ -79,6 +85,7 @@ class Api:
                 device_id=device.id,
                 reason=parse_reason(body.reason),
                 actor_id=principal.subject,
+                request_id=request_id(),
             ),
             events.RevokeReply,
         )
@@ -100,10 +107,16 @@ class Api:
         )
         return _json({"command_id": str(sent.command_id)}, 202)
 
+    @asynccontextmanager
+    async def _tenant(self, principal: Principal) -> AsyncIterator[TenantTx]:
+        async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
+            await people.require_active_tenant(tx)
+            yield tx
+
     async def _find(self, request: Request, principal: Principal) -> Device:
         """Find a device of the caller's own tenant; another tenant's is not there at all."""
         device_id: UUID = parse_id(request.path_params["device_id"], "device_id")
-        async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
+        async with self._tenant(principal) as tx:
             device = await store.find_device(tx, device_id)
         if device is None:
             raise NotFound("no such device")
@@ -121,10 +134,11 @@ class Api:
 
 
 def _span(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= LONGEST_SPAN_SECONDS:
+    readable = text.isascii() and text.isdecimal() and len(text) <= MOST_SPAN_DIGITS
+    if not readable or not 1 <= int(text) <= LONGEST_SPAN_SECONDS:
         raise Malformed(f"since_seconds must be a whole number from 1 to {LONGEST_SPAN_SECONDS}")
     return int(text)
 
 
 def _json(value: object, status: int = 200) -> JSONResponse:
-    return JSONResponse(value, status, {"cache-control": "no-store"})
+    return JSONResponse(value, status)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount
 
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
@@ -19,17 +22,18 @@ from ui_iot.cookies import SealedCookies
 from ui_iot.handlers import Pages
 from ui_iot.live import Hub
 from ui_iot.oidc import IdentityProvider
+from ui_iot.refresh import Refresher
 from ui_iot.rendering import SecurityHeaders
 from ui_iot.routes import endpoints, extra_routes
 from ui_iot.sealing import Sealer
 from ui_iot.sessions import IDLE_LIFE, Sessions
-from ui_iot.socket import LiveSocket
+from ui_iot.socket import LiveSocket, Pace
+from ui_iot.vault import Vault
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
     from pulse_common.bus import Bus
     from pulse_common.clock import Clock
+    from pulse_common.http import Endpoint
     from pulse_common.jwt import JwtVerifier
     from pulse_common.runtime import Runtime
     from pulse_common.tenancy import Database
@@ -54,18 +58,28 @@ class Parts:
     hub: Hub
     public_url: str
     readiness: health.Readiness
+    pace: Pace = field(default_factory=Pace)
 
 
 def create_app(made: Parts) -> Starlette:
-    sealed = SealedCookies(made.sealer)
-    sessions = Sessions(
-        db=made.db,
-        sealer=made.sealer,
-        provider=made.provider,
-        verifier=made.verifier,
-        clock=made.clock,
-    )
+    sessions = open_sessions(made)
     callers = Callers(sessions, made.verifier, made.public_url)
+    socket = LiveSocket(hub=made.hub, callers=callers, db=made.db, pace=made.pace)
+    app = build_app(
+        all_endpoints(made, sessions),
+        callers.authenticate,
+        extra_routes=extra_routes(socket),
+        error_page=login.on_error,
+    )
+    # Its redirect would be to the Host header's http address, which is not what the browser asked.
+    app.router.redirect_slashes = False
+    # Round the whole application: Starlette answers bugs outside of the application's own middleware.
+    headers = Middleware(SecurityHeaders, issuer=made.provider.issuer)
+    return Starlette(routes=[Mount("/", app)], middleware=[headers])
+
+
+def all_endpoints(made: Parts, sessions: Sessions) -> list[Endpoint]:
+    sealed = SealedCookies(made.sealer, made.clock)
     doors = login.Login(
         provider=made.provider, sessions=sessions, verifier=made.verifier, sealed=sealed
     )
@@ -73,14 +87,15 @@ def create_app(made: Parts) -> Starlette:
         db=made.db, bus=made.bus, clock=made.clock, sealed=sealed, public_url=made.public_url
     )
     api = Api(db=made.db, bus=made.bus, clock=made.clock)
-    app = build_app(
-        [*endpoints(doors, pages, api), *health.endpoints(made.readiness)],
-        callers.authenticate,
-        extra_routes=extra_routes(LiveSocket(made.hub, callers)),
-        error_page=login.on_error,
+    return [*endpoints(doors, pages, api), *health.endpoints(made.readiness)]
+
+
+def open_sessions(made: Parts) -> Sessions:
+    vault = Vault(made.sealer)
+    refresher = Refresher(db=made.db, vault=vault, provider=made.provider, clock=made.clock)
+    return Sessions(
+        db=made.db, vault=vault, refresher=refresher, verifier=made.verifier, clock=made.clock
     )
-    app.add_middleware(SecurityHeaders, issuer=made.provider.issuer)
-    return app
 
 
 async def start(settings: Settings, runtime: Runtime) -> Starlette:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pulse_common.errors import Forbidden, Unauthenticated
 from pulse_common.http import bearer_token
 from ui_iot import cookies
+from ui_iot.forms import read_form
+from ui_iot.vault import SIGNED_OUT
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
-MOST_FORM_FIELDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +43,20 @@ class Callers:
         if token is not None:
             request.state.access_token = token
             return await self.verifier.verify(token)
-        session = await self.session_of(request)
+        session = await self.sessions.find(_cookie(request))
         if request.method not in SAFE:
             await self._refuse_forgery(request, session)
         request.state.session = session
         request.state.access_token = session.access_token
         return session.principal
 
-    async def session_of(self, connection: HTTPConnection) -> Session:
-        value = connection.cookies.get(cookies.SESSION)
-        if value is None:
-            raise Unauthenticated("you are signed out")
-        return await self.sessions.find(value)
+    async def look_at_session(self, connection: HTTPConnection) -> Session:
+        """Return the session of something that runs by itself; it does not count as use.
+
+        Raises:
+            Unauthenticated, Unavailable: as ``Sessions.find``.
+        """
+        return await self.sessions.look(_cookie(connection))
 
     def is_same_origin(self, connection: HTTPConnection) -> bool:
         """Say whether a browser says that our own page asks (Fetch Metadata, and Origin where it is sent)."""
@@ -66,7 +69,13 @@ class Callers:
             raise Forbidden("the request comes from another site")
         given = request.headers.get(CSRF_HEADER)
         if given is None:
-            form = await request.form(max_files=0, max_fields=MOST_FORM_FIELDS)
-            given = str(form.get(CSRF_FIELD, ""))
+            given = (await read_form(request)).get(CSRF_FIELD, "")
         if not session.owns(given):
             raise Forbidden("the page is too old: load it again")
+
+
+def _cookie(connection: HTTPConnection) -> str:
+    value = connection.cookies.get(cookies.SESSION)
+    if value is None:
+        raise Unauthenticated(SIGNED_OUT)
+    return value

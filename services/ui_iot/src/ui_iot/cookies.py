@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ui_iot.sealing import NotSealedHereError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from pulse_common.clock import Clock
     from ui_iot.sealing import Sealer
 
 SESSION = "__Host-pulse_session"
@@ -35,17 +37,20 @@ def clear(response: Response, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SealedCookies:
-    """Small values kept in the browser, unreadable and unchangeable there."""
+    """Small values kept in the browser, unreadable and unchangeable there, and of no use after their time."""
 
     sealer: Sealer
+    clock: Clock
 
     def set(self, response: Response, name: str, value: dict[str, str], seconds: int) -> None:
         """Lax, because the way back from the identity provider is a link from another site."""
-        sealed = self.sealer.seal(json.dumps(value).encode(), name)
+        # The browser's max-age binds browsers only; a copy of the cookie ends by this.
+        until = (self.clock() + timedelta(seconds=seconds)).timestamp()
+        sealed = self.sealer.seal(json.dumps({"until": until, "value": value}).encode(), name)
         _set(response, name, base64.urlsafe_b64encode(sealed).decode(), seconds, "lax")
 
     def get(self, request: Request, name: str) -> dict[str, str] | None:
-        """Return the value, or None when there is none that this service sealed."""
+        """Return the value, or None when there is none that this service sealed and that is still good."""
         text = request.cookies.get(name)
         if text is None:
             return None
@@ -53,8 +58,10 @@ class SealedCookies:
             raw = self.sealer.open(base64.urlsafe_b64decode(text.encode()), name)
         except (NotSealedHereError, binascii.Error):
             return None
-        value: Any = json.loads(raw)
-        return {str(key): str(item) for key, item in value.items()}
+        kept: Any = json.loads(raw)
+        if self.clock().timestamp() >= kept["until"]:
+            return None
+        return {str(key): str(item) for key, item in kept["value"].items()}
 
 
 def _set(response: Response, name: str, value: str, seconds: int, same_site: str) -> None:

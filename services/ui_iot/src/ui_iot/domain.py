@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Status = Literal["live", "offline", "never", "cut_off"]
 CertificateState = Literal["active", "revoked", "expired"]
 
+HOME = "/devices"
+LONGEST_PATH = 1000
+"""It travels in a cookie, and browsers drop cookies over 4 KiB."""
+
 LIVE_FOR = timedelta(seconds=30)
 """A device counts as live for this long after its last message."""
 
@@ -74,12 +78,13 @@ def local_path(wanted: str | None) -> str:
     Browsers read ``//host`` and ``/\host`` as another site and skip control characters, so anything but a plain path
     becomes the device list.
     """
-    home = "/devices"
-    if wanted is None or not wanted.startswith("/") or not wanted.isascii():
-        return home
-    if wanted.startswith(("//", "/\\")) or "\\" in wanted or not wanted.isprintable():
-        return home
+    if wanted is None or len(wanted) > LONGEST_PATH:
+        return HOME
+    if not wanted.startswith("/") or wanted.startswith("//") or "\\" in wanted:
+        return HOME
+    if not wanted.isascii() or not wanted.isprintable():
+        return HOME
     parts = urlsplit(wanted)
     if parts.scheme or parts.netloc or parts.path.startswith("/auth/"):
-        return home
+        return HOME
     return wanted

@@ -14,6 +14,7 @@ from pulse_common import events
 from pulse_common.errors import Malformed, NotFound
 from pulse_common.ids import parse_id
 from ui_iot import cookies, history, people, rendering, store
+from ui_iot.forms import read_form
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -57,9 +58,11 @@ class Pages:
 
     async def create_device(self, request: Request, principal: Principal) -> Response:
         """Create through provision_api, as the person; the token is shown on the next page, once."""
-        name = str((await request.form()).get("name", ""))
+        name = (await read_form(request)).get("name", "")
+        async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
+            await people.require_active_tenant(tx)
         call = events.CreateDeviceRequest(
-            access_token=request.state.access_token, name=name, request_id=_request_id()
+            access_token=request.state.access_token, name=name, request_id=request_id()
         )
         try:
             made = await self.bus.call(call, events.CreateDeviceReply)
@@ -67,27 +70,26 @@ class Pages:
             return await self._new_device_form(request, principal, name=name, error=error.message)
         return self._show_once(made.device_id, made.token, made.expires_at)
 
-    async def new_token(self, request: Request, _: Principal) -> Response:
-        device_id = _device_id(request)
+    async def new_token(self, request: Request, principal: Principal) -> Response:
+        device = await self._device(request, principal)
         call = events.MintTokenRequest(
             access_token=request.state.access_token,
-            device_id=device_id,
-            request_id=_request_id(),
+            device_id=device.id,
+            request_id=request_id(),
         )
         minted = await self.bus.call(call, events.MintTokenReply)
-        return self._show_once(device_id, minted.token, minted.expires_at)
+        return self._show_once(device.id, minted.token, minted.expires_at)
 
     async def enrol(self, request: Request, principal: Principal) -> Response:
         device = await self._device(request, principal)
         once = self.sealed.get(request, cookies.ENROLMENT)
-        known = once is not None and once["device_id"] == str(device.id)
         context: dict[str, object] = {
             "device": self._row(device),
             "enrol_command": None,
             "run_command": "pulse-device run",
             "expires_at": None,
         }
-        if once is not None and known:
+        if once is not None and once["device_id"] == str(device.id):
             context["expires_at"] = datetime.fromisoformat(once["expires_at"])
             context["enrol_command"] = (
                 f"pulse-device enroll --server {self.public_url} --token {once['token']}"
@@ -121,14 +123,14 @@ class Pages:
 
     async def revoke(self, request: Request, principal: Principal) -> Response:
         device = await self._device(request, principal)
-        reason = parse_reason(str((await request.form()).get("reason", "")))
+        reason = parse_reason((await read_form(request)).get("reason", ""))
         await self.bus.call(
             events.RevokeRequest(
                 tenant_id=people.tenant_of(principal),
                 device_id=device.id,
                 reason=reason,
                 actor_id=principal.subject,
-                request_id=_request_id(),
+                request_id=request_id(),
             ),
             events.RevokeReply,
         )
@@ -194,6 +196,6 @@ def _device_id(request: Request) -> UUID:
         raise NotFound("no such device") from None
 
 
-def _request_id() -> str | None:
+def request_id() -> str | None:
     found = structlog.contextvars.get_contextvars().get("request_id")
     return None if found is None else str(found)

@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -21,6 +20,7 @@ from ui_iot.domain import LIVE_FOR
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from uuid import UUID
 
     from pulse_common.bus import Bus
     from pulse_common.clock import Clock
@@ -36,7 +36,9 @@ DROPPED = Counter("pulse_live_dropped_total", "Live messages dropped because a b
 
 LiveMessage = dict[str, object]
 
-_STATUS_OF: dict[str, tuple[type[events.Event], Status]] = {
+_Told = events.DeviceCreated | events.CertificateRevoked | events.SessionCut
+
+_STATUS_OF: dict[str, tuple[type[_Told], Status]] = {
     events.DeviceCreated.subject: (events.DeviceCreated, "never"),
     events.CertificateRevoked.subject: (events.CertificateRevoked, "cut_off"),
     events.SessionCut.subject: (events.SessionCut, "cut_off"),
@@ -77,11 +79,12 @@ class Watcher:
 
 @dataclass
 class _Audience:
-    """The watchers of one tenant, and when each of its devices was last heard."""
+    """The watchers of one tenant, when each of its devices was last heard, and which have been cut off."""
 
+    stop: Callable[[], Awaitable[None]]
     watchers: set[Watcher] = field(default_factory=set)
     heard: dict[UUID, float] = field(default_factory=dict)
-    stop: Callable[[], Awaitable[None]] | None = None
+    cut_off: set[UUID] = field(default_factory=set)
 
     def tell(self, device_id: UUID, message: LiveMessage) -> None:
         for watcher in self.watchers:
@@ -101,14 +104,16 @@ class Hub:
         """Listen to what happens to devices; events of JetStream reach plain subscribers too."""
         for subject in _STATUS_OF:
             await self._bus.subscribe_live(subject, self._on_event)
+        await self._bus.subscribe_live(events.DeviceEnrolled.subject, self._on_enrolled)
 
     async def join(self, watcher: Watcher) -> None:
         async with self._lock:
-            audience = self._audiences.setdefault(watcher.tenant, _Audience())
-            audience.watchers.add(watcher)
-            if audience.stop is None:
+            audience = self._audiences.get(watcher.tenant)
+            if audience is None:
                 subject = events.live_subject(watcher.tenant)
-                audience.stop = await self._bus.subscribe_live(subject, self._on_reading)
+                stop = await self._bus.subscribe_live(subject, self._on_reading)
+                audience = self._audiences[watcher.tenant] = _Audience(stop)
+            audience.watchers.add(watcher)
         WATCHERS.inc()
 
     async def leave(self, watcher: Watcher) -> None:
@@ -119,19 +124,21 @@ class Hub:
             if audience.watchers:
                 return
             del self._audiences[watcher.tenant]
-            if audience.stop is not None:
-                await audience.stop()
+            await audience.stop()
 
     async def sweep(self) -> None:
         """Tell of devices that have fallen silent, for ever."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            silent_since = self._clock().timestamp() - LIVE_FOR.total_seconds()
-            for audience in list(self._audiences.values()):
-                silent = [d for d, heard in audience.heard.items() if heard < silent_since]
-                for device_id in silent:
-                    del audience.heard[device_id]
-                    audience.tell(device_id, _status(device_id, "offline"))
+            self.tell_silent()
+
+    def tell_silent(self) -> None:
+        silent_since = self._clock().timestamp() - LIVE_FOR.total_seconds()
+        for audience in self._audiences.values():
+            silent = [d for d, heard in audience.heard.items() if heard < silent_since]
+            for device_id in silent:
+                del audience.heard[device_id]
+                audience.tell(device_id, _status(device_id, "offline"))
 
     async def _on_reading(self, subject: str, data: bytes) -> None:
         try:
@@ -146,11 +153,7 @@ class Hub:
         audience = self._audiences.get(reading.tenant_id)
         if audience is None:
             return
-        if reading.device_id not in audience.heard:
-            seen_at = reading.received_at.isoformat()
-            message = {**_status(reading.device_id, "live"), "last_seen_at": seen_at}
-            audience.tell(reading.device_id, message)
-        audience.heard[reading.device_id] = self._clock().timestamp()
+        self._hear(audience, reading)
         audience.tell(
             reading.device_id,
             {
@@ -161,6 +164,26 @@ class Hub:
             },
         )
 
+    def _hear(self, audience: _Audience, reading: events.Reading) -> None:
+        if reading.device_id in audience.cut_off:
+            return  # sent before the cut, come after it: no sign of life
+        if reading.device_id not in audience.heard:
+            seen_at = reading.received_at.isoformat()
+            message = {**_status(reading.device_id, "live"), "last_seen_at": seen_at}
+            audience.tell(reading.device_id, message)
+        audience.heard[reading.device_id] = self._clock().timestamp()
+
+    async def _on_enrolled(self, subject: str, data: bytes) -> None:
+        """A device that was cut off has a new certificate: its next reading counts again."""
+        try:
+            event = events.DeviceEnrolled.model_validate_json(data)
+        except ValidationError:
+            log.warning("event_unreadable", subject=subject)
+            return
+        audience = self._audiences.get(event.tenant_id)
+        if audience is not None:
+            audience.cut_off.discard(event.device_id)
+
     async def _on_event(self, subject: str, data: bytes) -> None:
         kind, status = _STATUS_OF[subject]
         try:
@@ -169,11 +192,12 @@ class Hub:
             log.warning("event_unreadable", subject=subject)
             return
         audience = self._audiences.get(event.tenant_id)
-        device_id = getattr(event, "device_id", None)
-        if audience is None or not isinstance(device_id, UUID):
+        if audience is None:
             return
-        audience.heard.pop(device_id, None)
-        audience.tell(device_id, _status(device_id, status))
+        if isinstance(event, events.CertificateRevoked):
+            audience.cut_off.add(event.device_id)
+        audience.heard.pop(event.device_id, None)
+        audience.tell(event.device_id, _status(event.device_id, status))
 
 
 def _status(device_id: UUID, status: Status) -> LiveMessage:

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import httpx2
+import structlog
 from pydantic import BaseModel, ValidationError
 
-from pulse_common.errors import Unauthenticated, Unavailable
+from pulse_common.errors import AppError, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
+
+log = structlog.get_logger(__name__)
 
 SCOPE = "openid profile email"
 _PROTOCOL = "/protocol/openid-connect"
@@ -113,12 +116,33 @@ class IdentityProvider:
                 data=form,
                 auth=(quote(self.client_id, safe=""), secret),
             )
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise Unavailable("the identity provider is away") from error
-        if response.is_client_error:
-            raise Unauthenticated("the identity provider refused the log-in")
+        if not response.is_success:
+            raise _refusal(response)
         try:
-            response.raise_for_status()
             return Tokens.model_validate_json(response.content)
-        except (httpx2.HTTPStatusError, ValidationError) as error:
+        except ValidationError as error:
             raise Unavailable("the identity provider gave no tokens") from error
+
+
+class _Refusal(BaseModel):
+    """RFC 6749 section 5.2."""
+
+    error: str = ""
+
+
+def _refusal(response: httpx2.Response) -> AppError:
+    """Say what an answer without tokens means.
+
+    Only ``invalid_grant`` is about this person.  A wrong client secret, a rate limit or a fault there is about us, and
+    must not sign everybody out.
+    """
+    try:
+        error = _Refusal.model_validate_json(response.content).error
+    except ValidationError:
+        error = ""
+    if error == "invalid_grant":
+        return Unauthenticated("the identity provider refused the log-in")
+    log.error("token_request_failed", status=response.status_code, error=error[:60])
+    return Unavailable("the identity provider gave no tokens")

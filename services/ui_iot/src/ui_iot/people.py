@@ -31,18 +31,37 @@ def tenant_of(principal: Principal) -> TenantId:
     return principal.tenant
 
 
+async def require_active_tenant(tx: TenantTx) -> str:
+    """Return the tenant's name.
+
+    Raises:
+        Forbidden: the tenant is unknown here or suspended.
+    """
+    tenant_name = await store.find_tenant_name(tx)
+    if tenant_name is None:
+        raise Forbidden("your tenant is not active")
+    return tenant_name
+
+
 async def viewer_of(tx: TenantTx, principal: Principal) -> Viewer:
     """Describe the person.
 
     Raises:
         Forbidden: their tenant is unknown here or suspended.
     """
-    tenant_name = await store.find_tenant_name(tx)
-    if tenant_name is None:
-        raise Forbidden("your tenant is not active")
+    tenant_name = await require_active_tenant(tx)
     return Viewer(
-        name=principal.name or principal.username or principal.subject,
+        name=_name(principal),
         email=principal.email,
         tenant_name=tenant_name,
         can_manage=not ADMINISTRATORS.isdisjoint(principal.roles),
     )
+
+
+def stranger(principal: Principal) -> Viewer:
+    """Describe somebody who has no tenant here that works: a name and a way to log out, nothing more."""
+    return Viewer(name=_name(principal), email=principal.email, tenant_name="", can_manage=False)
+
+
+def _name(principal: Principal) -> str:
+    return principal.name or principal.username or principal.subject

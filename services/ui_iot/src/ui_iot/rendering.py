@@ -31,14 +31,14 @@ _PAGES = Environment(
 def page(
     request: Request, template: str, context: dict[str, object], status: int = 200
 ) -> HTMLResponse:
-    """Render a page for whoever is signed in (``request.state.viewer``), uncached."""
+    """Render a page for whoever is signed in (``request.state.viewer``)."""
     session = getattr(request.state, "session", None)
     shared = {
         "viewer": getattr(request.state, "viewer", None),
         "csrf_token": session.csrf_token if session else "",
     }
     html = _PAGES.get_template(template).render({**shared, **context})
-    return HTMLResponse(html, status, {"cache-control": "no-store"})
+    return HTMLResponse(html, status)
 
 
 def error_page(request: Request, error: AppError) -> HTMLResponse | None:
@@ -55,7 +55,10 @@ def error_page(request: Request, error: AppError) -> HTMLResponse | None:
 
 
 class SecurityHeaders:
-    """Pure ASGI.  The policy allows our own files and nothing inline; forms may also lead to the identity provider."""
+    """Pure ASGI.  The policy allows our own files and nothing inline; forms may also lead to the identity provider.
+
+    What does not say that it may be kept (the static files) is private, redirects and refusals included.
+    """
 
     def __init__(self, app: ASGIApp, *, issuer: str) -> None:
         self._app = app
@@ -79,7 +82,11 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *self._headers]
+                headers = [*message.get("headers", []), *self._headers]
+                if not scope["path"].startswith("/static/"):
+                    headers = [h for h in headers if h[0] != b"cache-control"]
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -1,8 +1,4 @@
-"""Server-side sessions: the browser holds a random value, the database its hash and the sealed tokens.
-
-An access token that is about to end is refreshed under the session's row lock, so that of many parallel requests one
-calls the identity provider and the others find the result.
-"""
+"""Server-side sessions: the browser holds a random value, the database its hash and the sealed tokens."""
 
 from __future__ import annotations
 
@@ -17,38 +13,36 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pulse_common import audit
-from pulse_common.errors import Unauthenticated
+from pulse_common.errors import Unauthenticated, Unavailable
 from pulse_common.identity import TenantId
 from pulse_common.ids import PLATFORM_TENANT
 from ui_iot import store
-from ui_iot.oidc import Tokens
-from ui_iot.sealing import NotSealedHereError
+from ui_iot.vault import SIGNED_OUT
 
 if TYPE_CHECKING:
     from pulse_common.clock import Clock
     from pulse_common.identity import Principal
     from pulse_common.jwt import JwtVerifier
     from pulse_common.tenancy import Database, Tx
-    from ui_iot.oidc import IdentityProvider
-    from ui_iot.sealing import Sealer
+    from ui_iot.oidc import Tokens
+    from ui_iot.refresh import Refresher
+    from ui_iot.vault import Vault
 
 log = structlog.get_logger(__name__)
 
 ABSOLUTE_LIFE = timedelta(hours=12)
 IDLE_LIFE = timedelta(minutes=30)
-REFRESH_BEFORE = timedelta(seconds=30)
 TOUCH_EVERY = timedelta(minutes=1)
-_PURPOSE = "session tokens"
-_SIGNED_OUT = "you are signed out"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """An open session: its hash, who it is for, and the secret that proves a form is its own."""
 
     session_hash: bytes
     principal: Principal
     access_token: str
+    id_token: str
     csrf_token: str
 
     def owns(self, csrf_token: str) -> bool:
@@ -59,8 +53,8 @@ class Session:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sessions:
     db: Database
-    sealer: Sealer
-    provider: IdentityProvider
+    vault: Vault
+    refresher: Refresher
     verifier: JwtVerifier
     clock: Clock
 
@@ -77,14 +71,13 @@ class Sessions:
             session_hash=_hash(value),
             subject=principal.subject,
             oidc_session_id=principal.session_id,
-            tokens_sealed=self._seal(tokens),
+            tokens_sealed=self.vault.seal(tokens),
             csrf_secret=secrets.token_bytes(32),
             access_expires_at=now + timedelta(seconds=tokens.expires_in),
             last_used_at=now,
             expires_at=now + ABSOLUTE_LIFE,
         )
-        tenant = principal.tenant or TenantId(PLATFORM_TENANT)
-        async with self.db.service_tenant_connection("pulse_sessions", tenant) as tx:
+        async with self.db.service_tenant_connection("pulse_sessions", _home(principal)) as tx:
             if previous is not None:
                 await store.delete_session(tx, _hash(previous))
             await store.create_session(tx, row)
@@ -93,7 +86,7 @@ class Sessions:
         return value
 
     async def find(self, value: str) -> Session:
-        """Return the session of a cookie, with an access token that is good now.
+        """Return the session of a cookie, with an access token that is good now; the session counts as used.
 
         Raises:
             Unauthenticated: there is none, it is too old or idle, or the identity provider ended it.
@@ -101,80 +94,68 @@ class Sessions:
         """
         now = self.clock()
         async with self.db.service_connection("pulse_sessions") as tx:
-            row = await store.find_session(tx, _hash(value))
-            if row is None or self._is_over(row):
-                raise Unauthenticated(_SIGNED_OUT)
+            row = await self._live_row(tx, value)
             if now - row.last_used_at > TOUCH_EVERY:
                 await store.touch_session(tx, row.session_hash, now)
-        if now + REFRESH_BEFORE >= row.access_expires_at:
-            row = await self._refreshed(row.session_hash)
         return await self._open(row)
 
-    async def end(self, value: str, address: str | None) -> str | None:
-        """Close a session and return its ID token, for the identity provider's log-out."""
+    async def look(self, value: str) -> Session:
+        """As ``find``, for what runs by itself: a page left open does not keep its session from idling out."""
         async with self.db.service_connection("pulse_sessions") as tx:
-            row = await store.find_session(tx, _hash(value))
-            if row is None:
-                return None
-            await store.delete_session(tx, row.session_hash)
-            act = audit.Act(
-                actor_kind="user",
-                actor_id=row.subject,
-                action="session.end",
-                object_kind="session",
-                object_id=row.session_hash.hex()[:16],
-                address=address,
-            )
-            await audit.record(tx, act)
-        try:
-            return self._tokens(row).id_token
-        except Unauthenticated:
-            return None
+            row = await self._live_row(tx, value)
+        return await self._open(row)
 
-    async def _refreshed(self, session_hash: bytes) -> store.SessionRow:
-        try:
-            async with self.db.service_connection("pulse_sessions") as tx:
-                return await self._refresh_locked(tx, session_hash)
-        except Unauthenticated:
-            # Refused: the refresh rolled back, the session goes for good.
-            async with self.db.service_connection("pulse_sessions") as tx:
-                await store.delete_session(tx, session_hash)
-            log.info("session_ended", reason="refresh refused")
-            raise Unauthenticated(_SIGNED_OUT) from None
+    async def end(self, session: Session, address: str | None) -> None:
+        principal = session.principal
+        async with self.db.service_tenant_connection("pulse_sessions", _home(principal)) as tx:
+            await store.delete_session(tx, session.session_hash)
+            await audit.record(tx, _act(principal, "session.end", address))
+        log.info("session_ended", reason="log-out", actor_id=principal.subject)
 
-    async def _refresh_locked(self, tx: Tx, session_hash: bytes) -> store.SessionRow:
-        row = await store.lock_session(tx, session_hash)
-        if row is None:
-            raise Unauthenticated(_SIGNED_OUT)
-        if self.clock() + REFRESH_BEFORE < row.access_expires_at:
-            return row  # somebody else refreshed it while we waited for the lock
-        tokens = await self.provider.refresh(self._tokens(row).refresh_token)
-        expires_at = self.clock() + timedelta(seconds=tokens.expires_in)
-        await store.replace_tokens(tx, session_hash, self._seal(tokens), expires_at)
-        return row.with_tokens(self._seal(tokens), expires_at)
+    async def _live_row(self, tx: Tx, value: str) -> store.SessionRow:
+        row = await store.find_session(tx, _hash(value))
+        if row is None or self._is_over(row):
+            raise Unauthenticated(SIGNED_OUT)
+        return row
 
-    async def _open(self, row: store.SessionRow) -> Session:
-        tokens = self._tokens(row)
+    async def _open(self, found: store.SessionRow) -> Session:
+        row = await self._with_good_tokens(found)
+        tokens = self.vault.open(row.tokens_sealed)
         principal = await self.verifier.verify(tokens.access_token)
-        csrf_token = base64.urlsafe_b64encode(row.csrf_secret).decode()
-        return Session(row.session_hash, principal, tokens.access_token, csrf_token)
+        if principal.subject != row.subject:
+            # OpenID Connect Core 12.2: a refresh never changes whose tokens they are.
+            log.error("session_of_another_subject", actor_id=row.subject)
+            raise Unauthenticated(SIGNED_OUT)
+        return Session(
+            session_hash=row.session_hash,
+            principal=principal,
+            access_token=tokens.access_token,
+            id_token=tokens.id_token,
+            csrf_token=base64.urlsafe_b64encode(row.csrf_secret).decode(),
+        )
+
+    async def _with_good_tokens(self, row: store.SessionRow) -> store.SessionRow:
+        if not self.refresher.is_due(row):
+            return row
+        try:
+            return await self.refresher.refresh(row.session_hash)
+        except Unavailable:
+            if self.clock() >= row.access_expires_at:
+                raise
+            return row  # refreshed ahead of time; until then the old token is good
 
     def _is_over(self, row: store.SessionRow) -> bool:
         now = self.clock()
         return now >= row.expires_at or now - row.last_used_at > IDLE_LIFE
 
-    def _seal(self, tokens: Tokens) -> bytes:
-        return self.sealer.seal(tokens.model_dump_json().encode(), _PURPOSE)
-
-    def _tokens(self, row: store.SessionRow) -> Tokens:
-        try:
-            return Tokens.model_validate_json(self.sealer.open(row.tokens_sealed, _PURPOSE))
-        except NotSealedHereError:
-            raise Unauthenticated(_SIGNED_OUT) from None
-
 
 def _hash(value: str) -> bytes:
     return hashlib.sha256(value.encode("utf-8", "replace")).digest()
+
+
+def _home(principal: Principal) -> TenantId:
+    """Return whose audit log a session belongs in; an operator's is the platform's."""
+    return principal.tenant or TenantId(PLATFORM_TENANT)
 
 
 def _act(principal: Principal, action: str, address: str | None) -> audit.Act:

@@ -13,9 +13,10 @@ KEY_BYTES = 32
 
 
 class Settings(ServiceSettings):
-    """``public_url`` is the origin that browsers see, without a path; the keys are base64 of 32 bytes."""
+    """``public_url`` is the origin as browsers write it, without a path; the keys are base64 of 32 bytes."""
 
-    public_url: str = Field(pattern=r"^https://[^/]+$")
+    # Compared with the Origin header as it is, so it must be spelt like one.
+    public_url: str = Field(pattern=r"^https://[a-z0-9.-]+(:[1-9][0-9]*)?$")
     operator_database_url: Secret
     oidc_issuer: str = Field(pattern=r"^https?://")
     oidc_internal_url: str = Field(pattern=r"^https?://")

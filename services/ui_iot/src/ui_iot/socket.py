@@ -1,13 +1,14 @@
 """``/api/v2/ws``: one browser's live view, for as long as its session lives.
 
 Close codes: 4401 signed out (the page leads to the log-in), 4403 another origin asked, 4400 not understood, 4408 no
-subscription came in time.
+subscription came in time, 1013 a part is away (try again), 1011 a fault of ours.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +16,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
-from pulse_common.errors import AppError
+from pulse_common.errors import AppError, Unavailable
 from pulse_common.ids import parse_id
 from ui_iot import people
 from ui_iot.live import Watcher
@@ -25,15 +26,24 @@ if TYPE_CHECKING:
 
     from starlette.websockets import WebSocket
 
+    from pulse_common.identity import TenantId
+    from pulse_common.tenancy import Database
     from ui_iot.callers import Callers
     from ui_iot.live import Hub
 
 log = structlog.get_logger(__name__)
 
 NOT_UNDERSTOOD, SIGNED_OUT, OTHER_ORIGIN, TOO_SLOW = 4400, 4401, 4403, 4408
-SUBSCRIBE_SECONDS = 10.0
-CHECK_SESSION_SECONDS = 20.0
+OUR_FAULT, TRY_AGAIN = 1011, 1013
 MOST_DEVICES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long a browser may take to subscribe, and how often its session is looked at."""
+
+    subscribe_seconds: float = 10.0
+    check_session_seconds: float = 20.0
 
 
 class _Subscribe(BaseModel):
@@ -48,10 +58,12 @@ class _Subscribe(BaseModel):
         return frozenset(parse_id(device, "device") for device in self.devices)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSocket:
     hub: Hub
     callers: Callers
+    db: Database
+    pace: Pace
 
     async def serve(self, socket: WebSocket) -> None:
         await socket.accept()
@@ -59,8 +71,10 @@ class LiveSocket:
             await socket.close(OTHER_ORIGIN)
             return
         try:
-            session = await self.callers.session_of(socket)
-            watcher = Watcher(people.tenant_of(session.principal))
+            watcher = Watcher(await self._tenant_of(socket))
+        except Unavailable:
+            await socket.close(TRY_AGAIN)
+            return
         except AppError:
             await socket.close(SIGNED_OUT)
             return
@@ -70,12 +84,20 @@ class LiveSocket:
         finally:
             await self.hub.leave(watcher)
 
+    async def _tenant_of(self, socket: WebSocket) -> TenantId:
+        """Return the tenant that this browser may watch now."""
+        session = await self.callers.look_at_session(socket)
+        tenant = people.tenant_of(session.principal)
+        async with self.db.tenant_connection(tenant) as tx:
+            await people.require_active_tenant(tx)
+        return tenant
+
     async def _converse(self, socket: WebSocket, watcher: Watcher) -> None:
         """Run both directions and the session's watch; the first to end ends the others."""
         work = [
             asyncio.create_task(self._receive(socket, watcher)),
             asyncio.create_task(_send(socket, watcher)),
-            asyncio.create_task(self._until_signed_out(socket)),
+            asyncio.create_task(self._until_signed_out(socket, watcher.tenant)),
         ]
         try:
             ended, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
@@ -83,13 +105,15 @@ class LiveSocket:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
-        codes = [task.result() for task in ended if task.exception() is None]
-        if codes and codes[0] is not None:
+        codes = [code for task in ended if (code := _code(task)) is not None]
+        if not codes:
+            return  # the browser has gone
+        with suppress(WebSocketDisconnect, RuntimeError):
             await socket.close(codes[0])
 
     async def _receive(self, socket: WebSocket, watcher: Watcher) -> int | None:
         """Take subscriptions; return the code to close with, None when the browser has gone."""
-        timeout: float | None = SUBSCRIBE_SECONDS
+        timeout: float | None = self.pace.subscribe_seconds
         while True:
             try:
                 async with asyncio.timeout(timeout):
@@ -103,14 +127,16 @@ class LiveSocket:
                 return NOT_UNDERSTOOD
             timeout = None
 
-    async def _until_signed_out(self, socket: WebSocket) -> int:
+    async def _until_signed_out(self, socket: WebSocket, tenant: TenantId) -> int:
         while True:
-            await asyncio.sleep(CHECK_SESSION_SECONDS)
+            await asyncio.sleep(self.pace.check_session_seconds)
             try:
-                await self.callers.session_of(socket)
-            except AppError as error:
-                if error.status != 503:  # noqa: PLR2004 -- a part that is away is not a log-out
+                if await self._tenant_of(socket) != tenant:
                     return SIGNED_OUT
+            except Unavailable:
+                continue  # a part that is away is not a log-out
+            except AppError:
+                return SIGNED_OUT
 
 
 async def _send(socket: WebSocket, watcher: Watcher) -> None:
@@ -120,3 +146,12 @@ async def _send(socket: WebSocket, watcher: Watcher) -> None:
             await socket.send_text(json.dumps(message))
         except (WebSocketDisconnect, RuntimeError):
             return
+
+
+def _code(ended: asyncio.Task[int | None] | asyncio.Task[int] | asyncio.Task[None]) -> int | None:
+    """Return what to close with; a task that crashed is logged and is our fault."""
+    error = ended.exception()
+    if error is None:
+        return ended.result()
+    log.error("live_socket_crashed", exc_info=error)
+    return OUR_FAULT

@@ -1,0 +1,57 @@
+"""The services that this one asks over the bus, reduced to their answers; ``asked`` keeps what they were told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from pulse_common import events
+
+if TYPE_CHECKING:
+    from pulse_common.bus import Bus
+    from pulse_common.errors import AppError
+
+TOKEN = "pet_shown-once"
+
+
+@dataclass
+class Neighbours:
+    now: datetime
+    refusal: AppError | None = None
+    created: UUID = field(default_factory=uuid4)
+    asked: list[events.Call] = field(default_factory=list)
+
+    async def listen(self, bus: Bus) -> None:
+        await bus.answer(events.CreateDeviceRequest, self.create)
+        await bus.answer(events.MintTokenRequest, self.mint)
+        await bus.answer(events.RevokeRequest, self.revoke)
+        await bus.answer(events.CommandRequest, self.command)
+
+    async def create(self, call: events.CreateDeviceRequest) -> events.CreateDeviceReply:
+        self._hear(call)
+        return events.CreateDeviceReply(
+            device_id=self.created, name=call.name, token=TOKEN, expires_at=self._later
+        )
+
+    async def mint(self, call: events.MintTokenRequest) -> events.MintTokenReply:
+        self._hear(call)
+        return events.MintTokenReply(token=TOKEN, expires_at=self._later)
+
+    async def revoke(self, call: events.RevokeRequest) -> events.RevokeReply:
+        self._hear(call)
+        return events.RevokeReply(revoked=1, revoked_at=self.now)
+
+    async def command(self, call: events.CommandRequest) -> events.CommandReply:
+        self._hear(call)
+        return events.CommandReply(command_id=call.command_id)
+
+    @property
+    def _later(self) -> datetime:
+        return self.now + timedelta(hours=24)
+
+    def _hear(self, call: events.Call) -> None:
+        self.asked.append(call)
+        if self.refusal is not None:
+            raise self.refusal

@@ -1,0 +1,196 @@
+"""The service over ASGI with a real database and bus, a browser for it, and the parts a test may look at or move."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import httpx2
+from pydantic import SecretStr
+from services.ui_iot.tests.provider import FakeProvider
+from tests.parts import PASSWORD
+
+from pulse_common.bus import Bus
+from pulse_common.health import Readiness
+from pulse_common.ids import new_id
+from pulse_common.jwt import JwtVerifier
+from pulse_common.tenancy import Database
+from pulse_common.testing import tokens
+from ui_iot import cookies
+from ui_iot.app import Parts, create_app
+from ui_iot.live import Hub
+from ui_iot.oidc import IdentityProvider
+from ui_iot.sealing import Sealer
+from ui_iot.socket import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import psycopg
+    from starlette.applications import Starlette
+    from tests.parts import Nats, Postgres
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+PUBLIC_URL = "https://pulse.example"
+INTERNAL_URL = "http://idp.internal/realms/pulse"
+KEY = b"k" * 32
+HTML = {"accept": "text/html"}
+ISSUER = tokens.Issuer(NOW)
+"""One key for all tests: making one is slow."""
+
+
+def real_provider(http: httpx2.AsyncClient) -> IdentityProvider:
+    return IdentityProvider(
+        http=http,
+        issuer=tokens.ISSUER,
+        internal_url=INTERNAL_URL,
+        client_id=tokens.CLIENT,
+        client_secret=SecretStr("s:cret/" + "s" * 32),
+        redirect_uri=f"{PUBLIC_URL}/auth/callback",
+        after_logout_uri=f"{PUBLIC_URL}/",
+    )
+
+
+class Browser(httpx2.AsyncClient):
+    """Keeps cookies, asks for pages, and knows the CSRF token of the last page that had one."""
+
+    csrf = ""
+
+    async def page(self, path: str) -> httpx2.Response:
+        response = await self.get(path, headers=HTML)
+        found = re.search(r'name="csrf-token" content="([^"]+)"', response.text)
+        self.csrf = found.group(1) if found else self.csrf
+        return response
+
+    async def submit(self, path: str, **fields: str) -> httpx2.Response:
+        """Send a form of one of our own pages."""
+        headers = {"origin": PUBLIC_URL, "sec-fetch-site": "same-origin", **HTML}
+        return await self.post(path, data={"csrf_token": self.csrf, **fields}, headers=headers)
+
+    @property
+    def session(self) -> str:
+        return str(self.cookies[cookies.SESSION])
+
+
+@dataclass
+class Rig:
+    db: Database
+    bus: Bus
+    provider: FakeProvider
+    hub: Hub
+    app: Starlette
+    superuser: psycopg.Connection
+    now: datetime = NOW
+    browsers: list[Browser] = field(default_factory=list)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def pass_time(self, **spans: float) -> None:
+        self.now += timedelta(**spans)
+
+    def browser(self) -> Browser:
+        """Open another browser, with cookies of its own."""
+        # A bug's answer is looked at here, not its traceback.
+        transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
+        browser = Browser(transport=transport, base_url=PUBLIC_URL)
+        self.browsers.append(browser)
+        return browser
+
+    async def close_browsers(self) -> None:
+        for browser in self.browsers:
+            await browser.aclose()
+
+    async def log_in(self, browser: Browser, **claims: object) -> Browser:
+        """Log somebody in (an administrator unless ``claims`` say otherwise)."""
+        begun = await browser.page("/auth/login")
+        query = self.provider.approve(begun.headers["location"], claims)
+        finished = await browser.page(f"/auth/callback?{query}")
+        assert finished.status_code == 200, finished.text
+        return browser
+
+    async def person(self, tenant: UUID, role: str = "tenant-admin") -> Browser:
+        """Return a signed-in browser that has just read the list of devices."""
+        browser = await self.log_in(self.browser(), **claims_of(tenant, role))
+        await browser.page("/devices")
+        return browser
+
+    def bearer(self, tenant: UUID, role: str = "tenant-admin") -> dict[str, str]:
+        token = ISSUER.token(**claims_of(tenant, role))
+        return {"authorization": f"Bearer {token}"}
+
+    def tenant(self, name: str = "Acme") -> UUID:
+        tenant = uuid4()
+        self.superuser.execute(
+            "INSERT INTO tenants (tenant_id, name) VALUES (%s, %s)", [tenant, name]
+        )
+        return tenant
+
+    def device(self, tenant: UUID, name: str = "Lamp") -> UUID:
+        device = new_id()
+        self.superuser.execute(
+            "INSERT INTO devices (tenant_id, device_id, name) VALUES (%s, %s, %s)",
+            [tenant, device, name],
+        )
+        return device
+
+    def sessions(self, subject: str) -> int:
+        row = self.superuser.execute(
+            "SELECT count(*) FROM web_sessions WHERE subject = %s", [subject]
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def claims_of(tenant: UUID, role: str) -> dict[str, object]:
+    return {
+        "tenant_id": str(tenant),
+        "realm_access": {"roles": [role]},
+        "sub": str(uuid4()),
+        "sid": str(uuid4()),
+    }
+
+
+@asynccontextmanager
+async def open_rig(
+    postgres: Postgres, nats: Nats, superuser: psycopg.Connection, keys: list[bytes] | None = None
+) -> AsyncIterator[Rig]:
+    def clock() -> datetime:
+        return rig.now
+
+    provider = FakeProvider(clock, ISSUER)
+    async with AsyncExitStack() as stack:
+        database = Database(postgres.url("svc_ui_iot"), name="test")
+        await database.open()
+        stack.push_async_callback(database.close)
+        bus = await Bus.connect(url=nats.url, user="test", password=PASSWORD, service="ui_iot")
+        stack.push_async_callback(bus.close)
+        hub = Hub(bus, clock)
+        await hub.start()
+        transport = httpx2.MockTransport(provider.answer)
+        http = await stack.enter_async_context(httpx2.AsyncClient(transport=transport))
+        parts = Parts(
+            db=database,
+            bus=bus,
+            clock=clock,
+            verifier=JwtVerifier(
+                issuer=tokens.ISSUER,
+                audience=tokens.AUDIENCE,
+                azp=[tokens.CLIENT],
+                jwks=ISSUER.keys(),
+                clock=clock,
+            ),
+            provider=real_provider(http),
+            sealer=Sealer(keys or [KEY]),
+            hub=hub,
+            public_url=PUBLIC_URL,
+            readiness=Readiness(),
+            pace=Pace(subscribe_seconds=0.3, check_session_seconds=0.1),
+        )
+        rig = Rig(database, bus, provider, hub, create_app(parts), superuser)
+        stack.push_async_callback(rig.close_browsers)
+        yield rig

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from uuid import uuid4
+
+import pytest
+from services.ui_iot.tests.rig import HTML, KEY, NOW, PUBLIC_URL, real_provider
+from starlette.testclient import TestClient
+
+from pulse_common.health import Readiness
+from pulse_common.http import Endpoint, Guarded, Open
+from pulse_common.identity import Principal, TenantId
+from pulse_common.testing.fakes import FakeVerifier, Unreachable
+from ui_iot.app import Parts, all_endpoints, create_app, open_sessions
+from ui_iot.live import Hub
+from ui_iot.sealing import Sealer
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from pulse_common.bus import Bus
+    from pulse_common.jwt import JwtVerifier
+    from pulse_common.tenancy import Database
+
+FOR_ADMINISTRATORS = {
+    "GET /devices/new",
+    "POST /devices",
+    "GET /devices/{device_id}/enrol",
+    "POST /devices/{device_id}/enrolment-tokens",
+    "POST /devices/{device_id}/revoke",
+    "POST /api/v2/devices/{device_id}/revoke",
+    "POST /api/v2/devices/{device_id}/commands",
+}
+FOR_TENANTS = FOR_ADMINISTRATORS | {
+    "GET /devices",
+    "GET /devices/{device_id}",
+    "GET /api/v2/devices",
+    "GET /api/v2/devices/{device_id}",
+    "GET /api/v2/devices/{device_id}/telemetry",
+}
+LOG_OUT = "POST /auth/logout"
+
+
+def principal(role: str, tenant: TenantId | None) -> Principal:
+    return Principal(subject=role, tenant=tenant, roles=frozenset({role}))
+
+
+VERIFIER = FakeVerifier(
+    {
+        "customer": principal("customer", TenantId(uuid4())),
+        "operator": principal("operator", None),
+        "nobody": principal("uma_authorization", TenantId(uuid4())),
+    }
+)
+BUS = cast("Bus", Unreachable())
+PARTS = Parts(
+    db=cast("Database", Unreachable()),
+    bus=BUS,
+    clock=lambda: NOW,
+    verifier=cast("JwtVerifier", VERIFIER),
+    provider=real_provider(cast("httpx2.AsyncClient", Unreachable())),
+    sealer=Sealer([KEY]),
+    hub=Hub(BUS, lambda: NOW),
+    public_url=PUBLIC_URL,
+    readiness=Readiness(),
+)
+ALL = all_endpoints(PARTS, open_sessions(PARTS))
+GUARDED = [endpoint for endpoint in ALL if isinstance(endpoint, Guarded)]
+
+
+def named(endpoint: Endpoint) -> str:
+    return f"{endpoint.method} {endpoint.path}"
+
+
+def path_of(endpoint: Endpoint) -> str:
+    return endpoint.path.replace("{device_id}", str(uuid4()))
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(create_app(PARTS), PUBLIC_URL, follow_redirects=False)
+
+
+def test_open_routes_are_exactly_these() -> None:
+    assert {named(endpoint) for endpoint in ALL if isinstance(endpoint, Open)} == {
+        "GET /",
+        "GET /auth/login",
+        "GET /auth/callback",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /metrics",
+    }
+
+
+def test_guarded_routes_are_exactly_these() -> None:
+    assert {named(endpoint) for endpoint in GUARDED} == FOR_TENANTS | {LOG_OUT}
+
+
+@pytest.mark.parametrize("endpoint", GUARDED, ids=named)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer forged"},
+        {"authorization": "Bearer"},
+        {"authorization": "Basic customer"},
+        {"authorization": "customer"},
+        {"authorization": b"Bearer \xff\xfe"},
+    ],
+    ids=str,
+)
+def test_without_credentials_an_api_client_gets_a_problem(
+    client: TestClient, endpoint: Guarded, headers: dict[str, str]
+) -> None:
+    response = client.request(endpoint.method, path_of(endpoint), headers=headers)
+
+    assert response.status_code == 401
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("endpoint", GUARDED, ids=named)
+def test_without_credentials_a_person_is_led_to_the_log_in_and_back(
+    client: TestClient, endpoint: Guarded
+) -> None:
+    path = path_of(endpoint)
+
+    response = client.request(endpoint.method, f"{path}?a=b", headers=HTML)
+
+    if endpoint.method == "GET":
+        assert response.status_code == 303
+        wanted = f"{path}?a=b".replace("/", "%2F").replace("?", "%3F").replace("=", "%3D")
+        assert response.headers["location"] == f"/auth/login?next={wanted}"
+    else:
+        # A form cannot be repeated after the log-in.
+        assert response.status_code == 401
+        assert response.headers["content-type"].startswith("text/html")
+
+
+def test_script_that_asks_for_a_part_of_a_page_is_told_and_not_led(client: TestClient) -> None:
+    response = client.get("/devices", headers={**HTML, "hx-request": "true"})
+
+    assert response.status_code == 401
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def refused_roles() -> list[tuple[Guarded, str]]:
+    refused = {"operator": FOR_TENANTS, "customer": FOR_ADMINISTRATORS}
+    return [
+        (endpoint, role)
+        for endpoint in GUARDED
+        for role in ("nobody", "operator", "customer")
+        if role == "nobody" or named(endpoint) in refused[role]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "role"), refused_roles(), ids=lambda v: v if isinstance(v, str) else named(v)
+)
+def test_wrong_role_is_refused_before_anything_is_read(
+    client: TestClient, endpoint: Guarded, role: str
+) -> None:
+    response = client.request(
+        endpoint.method, path_of(endpoint), headers={"authorization": f"Bearer {role}"}
+    )
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/devices/", "/nothing", "/static/nothing.js", "/static/../app.py"]
+)
+def test_what_is_not_there_is_not_found_and_never_led_elsewhere(
+    client: TestClient, path: str
+) -> None:
+    response = client.get(path, headers=HTML)
+
+    assert response.status_code == 404
+
+
+def test_wrong_method_is_refused(client: TestClient) -> None:
+    assert client.delete("/devices").status_code == 405

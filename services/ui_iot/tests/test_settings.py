@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from pulse_common.settings import SettingsError, load
+from ui_iot.settings import Settings
+
+KEY = base64.b64encode(b"k" * 32).decode()
+OLD_KEY = base64.b64encode(b"p" * 32).decode()
+GOOD = {
+    "PULSE_ENV": "production",
+    "HTTP_PORT": "8410",
+    "DATABASE_URL": "postgresql://svc_ui_iot:hidden-one@localhost/pulse",
+    "OPERATOR_DATABASE_URL": "postgresql://svc_ui_iot_operator:hidden-one@localhost/pulse",
+    "NATS_URL": "nats://localhost:4222",
+    "NATS_USER": "ui_iot",
+    "NATS_PASSWORD": "n" * 16,
+    "PUBLIC_URL": "https://pulse.example",
+    "OIDC_ISSUER": "https://pulse.example/realms/pulse",
+    "OIDC_INTERNAL_URL": "http://keycloak:8080/realms/pulse",
+    "OIDC_AUDIENCE": "pulse-api",
+    "OIDC_CLIENT_ID": "pulse-ui",
+    "OIDC_CLIENT_SECRET": "s" * 32,
+    "SESSION_ENCRYPTION_KEY": KEY,
+}
+
+
+def test_good_settings_load() -> None:
+    assert load(Settings, GOOD).encryption_keys() == [b"k" * 32]
+
+
+def test_previous_key_comes_after_the_current_one() -> None:
+    settings = load(Settings, {**GOOD, "SESSION_ENCRYPTION_KEY_PREVIOUS": OLD_KEY})
+
+    assert settings.encryption_keys() == [b"k" * 32, b"p" * 32]
+
+
+def test_every_mistake_is_listed_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, {"OIDC_CLIENT_SECRET": "short", "SESSION_ENCRYPTION_KEY": "c2hvcnQ="})
+
+    message = str(caught.value)
+    for name in ("OIDC_CLIENT_SECRET:", "SESSION_ENCRYPTION_KEY:"):
+        assert name in message
+    for name in GOOD.keys() - {"OIDC_CLIENT_SECRET", "SESSION_ENCRYPTION_KEY"}:
+        assert f"{name} is required" in message
+
+
+@pytest.mark.parametrize(
+    "key", [KEY[:-1], "k" * 32, base64.b64encode(b"k" * 31).decode(), f"{KEY}!", "ключ" * 11]
+)
+@pytest.mark.parametrize("name", ["SESSION_ENCRYPTION_KEY", "SESSION_ENCRYPTION_KEY_PREVIOUS"])
+def test_key_of_another_form_is_refused_and_not_repeated(name: str, key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, {**GOOD, name: key})
+
+    assert name in str(caught.value)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://pulse.example",
+        "https://pulse.example/",
+        "pulse.example",
+        "https://pulse.example\n",
+        "https://PULSE.example",
+    ],
+)
+def test_public_url_is_an_https_origin(url: str) -> None:
+    with pytest.raises(SettingsError, match="PUBLIC_URL"):
+        load(Settings, {**GOOD, "PUBLIC_URL": url})
+
+
+def test_secrets_never_print() -> None:
+    printed = repr(load(Settings, GOOD))
+
+    for secret in ("hidden-one", "n" * 16, "s" * 32, KEY):
+        assert secret not in printed
