@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 DRAIN_SECONDS = 10
+CANCEL_AGAIN_SECONDS = 0.5
 
 S = TypeVar("S", bound=settings.ServiceSettings)
 
@@ -118,5 +119,10 @@ class _Server(uvicorn.Server):
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    """Cancel until it ends: before Python 3.12 one is lost when what the task waits for ends in the same moment.
+
+    asyncio.wait_for then returns the result and forgets the cancellation (CPython issue 86296); nats-py fetches by it.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
