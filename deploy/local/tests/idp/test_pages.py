@@ -36,6 +36,8 @@ def test_pages_run_no_script_and_are_not_framed(browser: Browser, application: A
     assert " style=" not in page.text
     sheet = browser.get("/resources/pulse/pulse.css")
     assert sheet.headers["content-type"].startswith("text/css")
+    icon = browser.get("/resources/pulse/icon.svg")
+    assert icon.headers["content-type"].startswith("image/svg+xml")
 
 
 def test_cookies_stay_with_the_browser(browser: Browser, application: Application) -> None:

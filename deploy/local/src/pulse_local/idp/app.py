@@ -16,7 +16,7 @@ from pulse_local.idp.endpoints import Endpoints
 from pulse_local.idp.keys import load_or_create_key
 from pulse_local.idp.login import ACTION, LogInPages
 from pulse_local.idp.logout import LogOutPages
-from pulse_local.idp.pages import SecurityHeaders, error_page, stylesheet
+from pulse_local.idp.pages import SecurityHeaders, error_page, icon, stylesheet
 from pulse_local.idp.realm import build_realm
 from pulse_local.idp.server import ProtocolServer
 from pulse_local.idp.sessions import Sessions
@@ -60,6 +60,7 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
             Route(f"{PROTOCOL}/userinfo", endpoints.userinfo, methods=["GET", "POST"]),
             Route(f"{PROTOCOL}/logout", log_out.log_out, methods=["GET", "POST"]),
             Route("/resources/pulse/pulse.css", _stylesheet),
+            Route("/resources/pulse/icon.svg", _icon),
             Route("/health/ready", _ready),
         ],
         middleware=[
@@ -75,3 +76,7 @@ async def _ready(_: Request) -> Response:
 
 async def _stylesheet(_: Request) -> Response:
     return stylesheet()
+
+
+async def _icon(_: Request) -> Response:
+    return icon()

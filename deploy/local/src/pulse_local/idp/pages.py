@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 _TEMPLATES = {path.stem: Template(path.read_text()) for path in _FOLDER.glob("templates/*.html")}
 STYLESHEET = (_FOLDER / "static" / "pulse.css").read_bytes()
+ICON = (_FOLDER / "static" / "icon.svg").read_bytes()
 
 
 def render(name: str, status: int = 200, **values: str) -> HTMLResponse:
@@ -52,6 +53,11 @@ def stylesheet() -> Response:
     return Response(STYLESHEET, media_type="text/css", headers={"cache-control": "max-age=3600"})
 
 
+def icon() -> Response:
+    """Answer with what browsers show in the tab; a page that names none has them ask for /favicon.ico."""
+    return Response(ICON, media_type="image/svg+xml", headers={"cache-control": "max-age=3600"})
+
+
 class SecurityHeaders:
     """Adds to every answer what keeps pages from being framed, scripted, sniffed or cached."""
 
@@ -59,7 +65,7 @@ class SecurityHeaders:
         target = urlsplit(redirect_uri)
         # Chromium holds form-action against redirects too, and a log-in ends in one to the client.
         self._policy = (
-            "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
+            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
             f"form-action 'self' {target.scheme}://{target.netloc}"
         )
 
