@@ -67,7 +67,7 @@ class Api:
         return _json(self._device_json(await self._find(request, principal)))
 
     async def telemetry(self, request: Request, principal: Principal) -> Response:
-        seconds = _span(request.query_params.get("since_seconds", "300"))
+        seconds = read_span(request.query_params.get("since_seconds", "300"))
         since = self.clock() - timedelta(seconds=seconds)
         device = await self._find(request, principal)
         async with self._tenant(principal) as tx:
@@ -133,7 +133,7 @@ class Api:
         }
 
 
-def _span(text: str) -> int:
+def read_span(text: str) -> int:
     readable = text.isascii() and text.isdecimal() and len(text) <= MOST_SPAN_DIGITS
     if not readable or not 1 <= int(text) <= LONGEST_SPAN_SECONDS:
         raise Malformed(f"since_seconds must be a whole number from 1 to {LONGEST_SPAN_SECONDS}")
