@@ -38,7 +38,13 @@ SETTINGS = {
     },
     "provision_api": _COMMON
     | _SIGN_IN
-    | {"PROVISION_ADMIN_KEY", "MQTT_PUBLIC_HOST", "MQTT_PUBLIC_PORT", "MQTT_CA_FILE"},
+    | {
+        "PROVISION_ADMIN_KEY",
+        "MQTT_PUBLIC_HOST",
+        "MQTT_PUBLIC_PORT",
+        "MQTT_CA_FILE",
+        "TRUSTED_PROXIES",
+    },
     "cert_worker": _COMMON
     | {"CA_DIRECTORY", "CA_KEY_PASSPHRASE", "CRL_BASE_URL", "CERTIFICATE_LIFETIME_DAYS"},
     "mqtt_authz": _COMMON

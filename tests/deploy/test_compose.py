@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,24 @@ def test_a_compromised_edge_cannot_reach_the_stores_or_the_broker_the_database(
     assert not networks["caddy"] & networks["mqtt_authz"]
     assert not networks["emqx"] & networks["postgres"]
     assert not networks["emqx"] & networks["nats"]
+
+
+def test_services_believe_caddy_alone_about_clients_addresses(
+    repository: Path, compose: Document
+) -> None:
+    text = (repository / "deploy" / "compose" / ".env.example").read_text()
+    example = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+    caddy = ip_address(example["EDGE_CADDY_ADDRESS"])
+
+    assert compose["services"]["caddy"]["networks"]["edge"] == {
+        "ipv4_address": "${EDGE_CADDY_ADDRESS:?}"
+    }
+    for name, service in compose["services"].items():
+        trusted = service.get("environment", {}).get("TRUSTED_PROXIES", "${EDGE_CADDY_ADDRESS:?}")
+        assert trusted == "${EDGE_CADDY_ADDRESS:?}", name
+    assert caddy in ip_network(example["EDGE_SUBNET"])
+    # Otherwise a container that starts before Caddy could be given its address.
+    assert caddy not in ip_network(example["EDGE_IP_RANGE"])
 
 
 def test_everything_restarts_but_jobs_and_tells_its_health(compose: Document) -> None:

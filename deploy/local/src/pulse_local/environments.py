@@ -198,6 +198,7 @@ class Environments:
             "MQTT_PUBLIC_HOST": "localhost",
             "MQTT_PUBLIC_PORT": str(self.ports.mqtts),
             "MQTT_CA_FILE": str(self.tls.ca),
+            "TRUSTED_PROXIES": "127.0.0.1/32",
         }
 
     def _cert_worker(self) -> Environment:

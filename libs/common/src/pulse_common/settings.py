@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pulse_common.client_address import Network, parse_networks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,14 @@ Key = Annotated[SecretStr, Field(min_length=SHORTEST_KEY)]
 """A shared secret or passphrase that stands alone: at least 32 characters."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _networks(value: object) -> object:
+    return parse_networks(value) if isinstance(value, str) else value
+
+
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+"""Comma-separated networks, as in TRUSTED_PROXIES; see ``client_address``."""
 
 
 class SettingsError(Exception):

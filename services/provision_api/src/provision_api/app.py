@@ -53,7 +53,9 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         port=settings.mqtt_public_port,
         ca_certificates=settings.broker_authorities(),
     )
-    provisioning = Provisioning(Enrolment(database, bus, system_clock), verifier, broker)
+    provisioning = Provisioning(
+        Enrolment(database, bus, system_clock), verifier, broker, settings.trusted_proxies
+    )
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
     runtime.spawn("outbox relay", Relay(database, bus).run())

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from provision_api import domain, shapes
 from provision_api.enrolment import Caller
 from pulse_common import events
+from pulse_common.client_address import client_address
 from pulse_common.errors import Forbidden, Malformed
 from pulse_common.http import parse_model, read_body, read_model
 from pulse_common.identity import Role, TenantId
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from provision_api.enrolment import Enrolment
+    from pulse_common.client_address import Network
     from pulse_common.identity import Principal, TokenVerifier
 
 
@@ -29,12 +31,13 @@ class Provisioning:
     enrolment: Enrolment
     verifier: TokenVerifier
     broker: shapes.Broker
+    trusted_proxies: tuple[Network, ...] = ()
 
     async def put_tenant(self, request: Request, principal: Principal) -> Response:
         tenant = TenantId(parse_id(request.path_params["tenant_id"], "tenant_id"))
         body = await read_model(request, shapes.TenantBody)
         found, is_new = await self.enrolment.create_tenant(
-            tenant, body.name, _caller(request, principal)
+            tenant, body.name, self._caller(request, principal)
         )
         answer = shapes.TenantAnswer(id=found.tenant_id, name=found.name, status=found.status)
         return _json(answer, 201 if is_new else 200)
@@ -42,7 +45,9 @@ class Provisioning:
     async def post_device(self, request: Request, principal: Principal) -> Response:
         body = await read_model(request, shapes.DeviceBody)
         tenant = _tenant_of(principal, body.tenant_id)
-        device = await self.enrolment.create_device(tenant, body.name, _caller(request, principal))
+        device = await self.enrolment.create_device(
+            tenant, body.name, self._caller(request, principal)
+        )
         answer = shapes.DeviceAnswer(
             id=device.device_id,
             tenant_id=device.tenant_id,
@@ -58,13 +63,13 @@ class Provisioning:
         body = parse_model(raw, shapes.TokenBody) if raw else shapes.TokenBody()
         tenant = _tenant_of(principal, body.tenant_id)
         minted = await self.enrolment.mint_token(
-            tenant, device_id, body.expires_in_seconds, _caller(request, principal)
+            tenant, device_id, body.expires_in_seconds, self._caller(request, principal)
         )
         return _json(shapes.TokenAnswer(token=minted.token, expires_at=minted.expires_at), 201)
 
     async def enrol(self, request: Request) -> Response:
         body = await read_model(request, shapes.EnrolBody)
-        caller = Caller(kind="device", id="enrolment-token", address=_address(request))
+        caller = Caller(kind="device", id="enrolment-token", address=self._address(request))
         enrolled = await self.enrolment.enrol(body.token, body.csr, caller)
         answer = shapes.EnrolAnswer(
             tenant_id=enrolled.tenant,
@@ -101,6 +106,17 @@ class Provisioning:
         )
         return events.MintTokenReply(token=minted.token, expires_at=minted.expires_at)
 
+    def _caller(self, request: Request, principal: Principal) -> Caller:
+        return Caller(
+            kind="operator" if domain.PLATFORM_ADMIN in principal.roles else "user",
+            id=principal.subject,
+            address=self._address(request),
+            request_id=structlog.contextvars.get_contextvars().get("request_id"),
+        )
+
+    def _address(self, request: Request) -> str | None:
+        return client_address(request, self.trusted_proxies)
+
     async def _administrator(self, access_token: str) -> Principal:
         principal = await self.verifier.verify(access_token)
         if Role.TENANT_ADMIN not in principal.roles:
@@ -119,19 +135,6 @@ def _tenant_of(principal: Principal, named: str | None) -> TenantId:
     if principal.tenant is None:
         raise Forbidden("your account belongs to no tenant")
     return principal.tenant
-
-
-def _caller(request: Request, principal: Principal) -> Caller:
-    return Caller(
-        kind="operator" if domain.PLATFORM_ADMIN in principal.roles else "user",
-        id=principal.subject,
-        address=_address(request),
-        request_id=structlog.contextvars.get_contextvars().get("request_id"),
-    )
-
-
-def _address(request: Request) -> str | None:
-    return request.client.host if request.client else None
 
 
 def _json(answer: BaseModel, status: int) -> Response:

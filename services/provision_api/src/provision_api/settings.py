@@ -6,11 +6,14 @@ from pathlib import Path
 
 from pydantic import Field, FilePath
 
-from pulse_common.settings import Key, Port, ServiceSettings
+from pulse_common.settings import Key, Networks, Port, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """``mqtt_ca_file`` holds the authorities that signed the broker's own TLS certificate."""
+    """``mqtt_ca_file`` holds the authorities that signed the broker's own TLS certificate.
+
+    ``trusted_proxies`` are the networks whose X-Forwarded-For counts; none by default, so the TCP peer is the client.
+    """
 
     oidc_issuer: str = Field(pattern=r"^https?://")
     oidc_internal_url: str = Field(pattern=r"^https?://")
@@ -20,6 +23,7 @@ class Settings(ServiceSettings):
     mqtt_public_host: str = Field(min_length=1)
     mqtt_public_port: Port
     mqtt_ca_file: FilePath
+    trusted_proxies: Networks = ()
 
     def broker_authorities(self) -> str:
         return Path(self.mqtt_ca_file).read_text()
