@@ -25,12 +25,13 @@ _COMMON = frozenset(
         "NATS_PASSWORD",
     }
 )
-_SIGN_IN = frozenset({"OIDC_ISSUER", "OIDC_INTERNAL_URL", "OIDC_AUDIENCE", "PUBLIC_URL"})
+_SIGN_IN = frozenset({"OIDC_ISSUER", "OIDC_INTERNAL_URL", "OIDC_AUDIENCE"})
 # The names of each service's settings class.
 SETTINGS = {
     "ui_iot": _COMMON
     | _SIGN_IN
     | {
+        "PUBLIC_URL",
         "OPERATOR_DATABASE_URL",
         "OIDC_CLIENT_ID",
         "OIDC_CLIENT_SECRET",

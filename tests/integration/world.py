@@ -114,7 +114,7 @@ class World:
 
     def _provision(self, path: str, body: dict[str, str]) -> dict[str, str]:
         key = self.stack.secrets.provision_admin_key
-        with edge_client(self.stack, **{"x-pulse-admin-key": key}) as admin:
+        with edge_client(self.stack.environments, **{"x-pulse-admin-key": key}) as admin:
             answer = admin.post(f"/api/v1/provision/{path}", json=body)
         assert answer.status_code == 201, answer.text
         found: dict[str, str] = answer.json()

@@ -179,12 +179,12 @@ class Environments:
             "OIDC_ISSUER": self.issuer,
             "OIDC_INTERNAL_URL": f"http://127.0.0.1:{self.ports.idp}/realms/pulse",
             "OIDC_AUDIENCE": "pulse-api",
-            "PUBLIC_URL": self.public_url,
         }
 
     def _ui_iot(self) -> Environment:
         return {
             **self._sign_in(),
+            "PUBLIC_URL": self.public_url,
             "OPERATOR_DATABASE_URL": self._database_url("svc_ui_iot_operator"),
             "OIDC_CLIENT_ID": "pulse-ui",
             "OIDC_CLIENT_SECRET": self.secrets.oidc_client,
