@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingest_worker.broker import ConnectionFailed, Packet, VersionRefused
-from ingest_worker.mqtt_socket import Pump
+from ingest_worker.mqtt_socket import Pump, read_to_end
 from pulse_common.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ RECEIVE_MAXIMUM = 500
 SESSION_EXPIRY_SECONDS = 3600
 KEEP_ALIVE_SECONDS = 15
 ANSWER_SECONDS = 10.0
+LEAVE_SECONDS = 2.0
 PUBLISH_SECONDS = 4.0
 """Less than the 5 s that a caller of the command RPC waits, so that it hears why."""
 
@@ -120,12 +121,19 @@ class Connection:
         self._pump.resume()
 
     async def leave(self) -> None:
-        """Send what is queued, then DISCONNECT.  The session stays at the broker and collects messages."""
+        """Send what is queued, then DISCONNECT.  The session stays at the broker and collects messages.
+
+        A socket that is closed with unread messages in it is reset, and what the broker has not yet read of our
+        acknowledgements is lost with it: those messages would come again.  So it is read to its end first.
+        """
+        line = self._pump.duplicate()
         self._client.disconnect()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(LEAVE_SECONDS):
                 await self.closed.wait()
         self.abort()
+        if line is not None:
+            await read_to_end(line, LEAVE_SECONDS)
 
     def abort(self) -> None:
         """End the connection at once, as a lost one would."""

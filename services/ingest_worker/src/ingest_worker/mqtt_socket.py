@@ -65,6 +65,10 @@ class Pump:
         self._socket = None
         self._reading = False
 
+    def duplicate(self) -> socket.socket | None:
+        """Give another handle of the socket: it stays open when paho closes its own."""
+        return None if self._socket is None else self._socket.dup()
+
     def pause(self) -> None:
         """Stop reading: TCP, and then the broker, hold further messages back."""
         if self._socket is not None and self._reading:
@@ -123,3 +127,13 @@ class Pump:
         self._tick = self._loop.call_later(TICK_SECONDS, self._ticked)
         if self._reading:
             self._client.loop_misc()
+
+
+async def read_to_end(line: socket.socket, seconds: float) -> None:
+    """Say that nothing more comes from us, throw away what still arrives, and close once the other side has."""
+    with line, contextlib.suppress(OSError):
+        line.setblocking(False)
+        line.shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(seconds):
+            while await asyncio.get_running_loop().sock_recv(line, 65_536):
+                pass
