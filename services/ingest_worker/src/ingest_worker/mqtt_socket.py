@@ -132,7 +132,7 @@ class Pump:
 async def read_to_end(line: socket.socket, seconds: float) -> None:
     """Say that nothing more comes from us, throw away what still arrives, and close once the other side has."""
     with line, contextlib.suppress(OSError):
-        line.setblocking(False)
+        line.settimeout(0)
         line.shutdown(socket.SHUT_WR)
         async with asyncio.timeout(seconds):
             while await asyncio.get_running_loop().sock_recv(line, 65_536):
