@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from services.ui_iot.tests.neighbours import Neighbours
 from services.ui_iot.tests.rig import Browser, Rig, open_rig
+from services.ui_iot.tests.viewer import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,6 +34,13 @@ def acme(rig: Rig) -> UUID:
 async def alice(rig: Rig, acme: UUID) -> Browser:
     """Return the browser of Acme's administrator."""
     return await rig.person(acme)
+
+
+@pytest.fixture
+async def url(rig: Rig) -> AsyncIterator[str]:
+    """Return where real sockets reach the live view."""
+    async with serving(rig) as address:
+        yield address
 
 
 @pytest.fixture

@@ -151,9 +151,9 @@ async def test_watcher_hears_nothing_before_it_says_what_it_wants(world: World) 
 async def test_another_tenants_watcher_hears_nothing_though_it_names_the_device(
     world: World,
 ) -> None:
-    await world.watcher(ACME)
     theirs = await world.watcher(GLOBEX, LAMP)
     everything = await world.watcher(GLOBEX)
+    await world.watcher(ACME)
 
     await world.read(ACME, LAMP)
     await world.tell(events.DeviceCreated(tenant_id=ACME, at=NOW, device_id=LAMP, name="Lamp"))
