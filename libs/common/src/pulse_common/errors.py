@@ -37,9 +37,16 @@ class Malformed(AppError):  # noqa: N818 -- reads as an outcome
 
 
 class Unauthenticated(AppError):  # noqa: N818
+    """``reason`` is for the audit log alone, and None when no credentials came that could be refused."""
+
     status = 401
     code = "unauthenticated"
     title = "Credentials are missing or not valid"
+    reason: str | None
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Forbidden(AppError):  # noqa: N818

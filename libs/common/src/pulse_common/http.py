@@ -1,38 +1,54 @@
 """Routes that must say who may call them, and answers that leak nothing.
 
 There are two kinds of endpoint and no default between them: ``Guarded`` names the roles it is for, ``Open`` the reason
-it needs none.  Errors are RFC 9457 problem documents.
+it needs none.  Rate limits are declared beside them.  Errors are RFC 9457 problem documents.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
-from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pulse_common.errors import AppError, Forbidden, Malformed, TooLarge
+from pulse_common import ratelimit
+from pulse_common.bodies import DEFAULT_BODY_LIMIT, parse_model, read_body, read_model
+from pulse_common.errors import AppError, Forbidden, Malformed, Unauthenticated
 from pulse_common.identity import Principal
 from pulse_common.observe import ObserveRequests
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from pulse_common.ratelimit import Limit, Limiter
+
 log = structlog.get_logger(__name__)
 
 Reply = Awaitable[Response]
 Authenticate = Callable[["Request"], Awaitable[Principal]]
 """Turns a request into its verified caller, or raises ``Unauthenticated``."""
+OnRefused = Callable[["Request", Unauthenticated], Awaitable[None]]
+"""Told of each refused credential before the answer goes out; must not raise (``pulse_common.auth_audit``)."""
 
-DEFAULT_BODY_LIMIT = 64 * 1024
-DEEPEST_JSON = 32
+__all__ = [
+    "DEFAULT_BODY_LIMIT",
+    "Authenticate",
+    "Endpoint",
+    "Guarded",
+    "OnRefused",
+    "Open",
+    "bearer_token",
+    "build_app",
+    "parse_model",
+    "problem",
+    "read_body",
+    "read_model",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +59,7 @@ class Guarded:
     path: str
     roles: frozenset[str]
     handler: Callable[[Request, Principal], Reply]
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,70 +70,10 @@ class Open:
     path: str
     why: str
     handler: Callable[[Request], Reply]
+    limits: tuple[Limit, ...] = ()
 
 
 Endpoint = Guarded | Open
-M = TypeVar("M", bound=BaseModel)
-
-
-async def read_body(request: Request, limit: int = DEFAULT_BODY_LIMIT) -> bytes:
-    """Return the raw body.
-
-    Raises:
-        TooLarge: as soon as more than ``limit`` bytes have arrived.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"the body may hold at most {limit} bytes")
-    return bytes(body)
-
-
-async def read_model(request: Request, model: type[M], limit: int = DEFAULT_BODY_LIMIT) -> M:
-    """Parse a JSON body into ``model``.
-
-    Raises:
-        TooLarge: over ``limit`` bytes.
-        Malformed: not JSON, too deep, or not of the model's shape; names the fields, never repeats their values.
-    """
-    return parse_model(await read_body(request, limit), model)
-
-
-def parse_model(body: bytes, model: type[M]) -> M:
-    """As ``read_model``, for bytes already read."""
-    try:
-        value = json.loads(body, parse_constant=_refuse_constant)
-        _refuse_bad_text(value, 0)
-    except (ValueError, RecursionError) as error:
-        raise Malformed("the body is not JSON") from error
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in found)
-        raise Malformed(wrong[:1000]) from None
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse_bad_text(value: object, depth: int) -> None:
-    """Refuse what JSON can carry and PostgreSQL or UTF-8 can't: NUL, lone surrogates, bottomless nesting."""
-    if depth > DEEPEST_JSON:
-        raise ValueError("nested too deeply")
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise ValueError("NUL in a string")
-        value.encode()  # a lone surrogate raises UnicodeEncodeError, a ValueError
-    elif isinstance(value, list):
-        for item in value:
-            _refuse_bad_text(item, depth + 1)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_bad_text(key, depth + 1)
-            _refuse_bad_text(item, depth + 1)
 
 
 def problem(error: AppError) -> JSONResponse:
@@ -137,18 +94,26 @@ def build_app(
     endpoints: Sequence[Endpoint],
     authenticate: Authenticate,
     *,
+    limiter: Limiter | None = None,
+    on_refused: OnRefused | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     error_page: Callable[[Request, AppError], Response | None] | None = None,
 ) -> Starlette:
     """Make the application of one service.  ``extra_routes`` are mounts and WebSockets, which guard themselves.
 
     ``error_page`` may answer an error in another form (HTML for browsers); None from it means problem JSON.
+
+    Raises:
+        ValueError: an endpoint declares limits that nothing would enforce.
     """
+    door = _Door(authenticate, limiter, on_refused)
 
     async def on_app_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, AppError)
         page = error_page(request, error) if error_page else None
-        return page or problem(error)
+        answer = page or problem(error)
+        answer.headers.update(ratelimit.headers(request))
+        return answer
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -160,7 +125,7 @@ def build_app(
         )
 
     app = Starlette(
-        routes=[*(_route(endpoint, authenticate) for endpoint in endpoints), *extra_routes],
+        routes=[*(_route(endpoint, door) for endpoint in endpoints), *extra_routes],
         exception_handlers={
             AppError: on_app_error,
             HTTPException: on_http_error,
@@ -198,18 +163,49 @@ def _from_status(status: int) -> AppError:
     return Malformed("the request was refused")
 
 
-def _route(endpoint: Endpoint, authenticate: Authenticate) -> Route:
-    async def call(request: Request) -> Response:
-        if isinstance(endpoint, Open):
-            return await endpoint.handler(request)
-        principal = await authenticate(request)
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What stands before every handler: limits per address, credentials, roles, limits per caller."""
+
+    authenticate: Authenticate
+    limiter: Limiter | None
+    on_refused: OnRefused | None
+
+    async def principal_for(self, endpoint: Guarded, request: Request) -> Principal:
+        try:
+            principal = await self.authenticate(request)
+        except Unauthenticated as error:
+            if self.on_refused:
+                await self.on_refused(request, error)
+            raise
         structlog.contextvars.bind_contextvars(
             actor_id=principal.subject,
             tenant_id=str(principal.tenant) if principal.tenant else None,
         )
         if endpoint.roles.isdisjoint(principal.roles):
             raise Forbidden("your role does not allow this")
+        if self.limiter:
+            await self.limiter.count_principal(request, endpoint.limits, principal)
+        return principal
+
+    async def answer(self, endpoint: Endpoint, request: Request) -> Response:
+        if self.limiter:
+            await self.limiter.count_address(request, endpoint.limits)
+        if isinstance(endpoint, Open):
+            return await endpoint.handler(request)
+        principal = await self.principal_for(endpoint, request)
         return await endpoint.handler(request, principal)
+
+
+def _route(endpoint: Endpoint, door: _Door) -> Route:
+    if endpoint.limits and door.limiter is None:
+        raise ValueError(f"{endpoint.path} declares limits, and nothing enforces them")
+    ratelimit.check_declared(endpoint.limits, has_principal=isinstance(endpoint, Guarded))
+
+    async def call(request: Request) -> Response:
+        answer = await door.answer(endpoint, request)
+        answer.headers.update(ratelimit.headers(request))
+        return answer
 
     return Route(endpoint.path, call, methods=[endpoint.method])
 

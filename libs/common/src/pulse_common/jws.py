@@ -34,9 +34,10 @@ _ALGORITHMS = get_default_algorithms()
 class TokenRefused(Unauthenticated):
     """The token proves nothing; ``reason`` is for the audit log, the caller learns "not valid"."""
 
+    reason: str
+
     def __init__(self, reason: str) -> None:
-        super().__init__("the token is not valid")
-        self.reason = reason
+        super().__init__("the token is not valid", reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,10 @@ HTTP_SECONDS = Histogram(
 MESSAGES = Counter(
     "pulse_messages_total", "Stream messages settled", ["stream", "consumer", "outcome"]
 )
+RATE_LIMITS = Counter(
+    "pulse_rate_limits_total", "Requests counted against a limit", ["limit", "outcome"]
+)
+CREDENTIALS_REFUSED = Counter("pulse_credentials_refused_total", "Refused credentials", ["reason"])
 OUTBOX_SENT = Counter("pulse_outbox_sent_total", "Events published from the outbox")
 OUTBOX_UNSENT = Gauge("pulse_outbox_unsent", "Events in the outbox that wait to be published")
 
