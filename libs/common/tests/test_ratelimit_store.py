@@ -99,6 +99,7 @@ async def admitted(limits: Limiter, limit: Limit, attempts: int) -> int:
     return passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
 async def test_replicas_share_one_amount_in_a_real_store(
     runtime: Runtime, server: Valkey, scheme: str
@@ -118,6 +119,7 @@ async def test_in_memory_each_replica_lets_the_amount_through() -> None:
     assert sum(passed) == 3 * STRICT.amount
 
 
+@pytest.mark.slow
 async def test_a_real_store_that_dies_and_comes_back(runtime: Runtime, server: Valkey) -> None:
     limits = limiter(runtime, server)
     assert await admitted(limits, STRICT, 1) == 1
@@ -143,6 +145,7 @@ async def test_an_absent_store_costs_one_request_less_than_a_second(runtime: Run
     assert time.monotonic() - started < 1
 
 
+@pytest.mark.slow
 async def test_keys_in_a_real_store_end_with_their_window_and_hold_no_address(
     runtime: Runtime, server: Valkey
 ) -> None:

@@ -13,14 +13,19 @@ import pytest
 from tests.parts import PASSWORD
 
 from provision_api import shapes
-from provision_api.app import create_app
+from provision_api.app import Doors, create_app
+from provision_api.callers import Callers
 from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
+from provision_api.routes import Rates
 from pulse_common import events
+from pulse_common.auth_audit import AuthAudit
 from pulse_common.bus import Bus
 from pulse_common.errors import Forbidden, Malformed
 from pulse_common.health import Readiness
 from pulse_common.identity import Principal, TenantId
+from pulse_common.ratelimit import Limiter
+from pulse_common.ratelimit_store import BoundedMemory
 from pulse_common.tenancy import Database
 from pulse_common.testing.fakes import FakeVerifier
 
@@ -114,12 +119,13 @@ async def rig(postgres: Postgres, nats_server: Nats) -> AsyncIterator[Rig]:
         shapes.Broker(host="broker.example", port=8883, ca_certificates="ca"),
     )
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
-    app = create_app(
-        provisioning=provisioning,
-        admin_key=ADMIN_KEY.encode(),
-        verifier=VERIFIER,
-        readiness=Readiness(),
+    doors = Doors(
+        callers=Callers(ADMIN_KEY.encode(), VERIFIER),
+        rates=Rates(admin_per_minute=1000, enrol_per_minute=1000),
+        limiter=Limiter(BoundedMemory(), address_of=lambda _: "192.0.2.1"),
+        on_refused=AuthAudit(database, address_of=lambda _: "192.0.2.1").refused,
     )
+    app = create_app(provisioning, doors, Readiness())
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app), base_url="https://test"
     ) as rig.http:
@@ -335,3 +341,16 @@ async def test_ui_adds_nothing_for_somebody_who_may_not(rig: Rig) -> None:
         await rig.bus.call(
             events.CreateDeviceRequest(access_token=token, name="Lamp"), events.CreateDeviceReply
         )
+
+
+async def test_a_wrong_admin_key_is_on_the_record(rig: Rig, superuser: psycopg.Connection) -> None:
+    headers = {"x-pulse-admin-key": "wrong", "x-request-id": f"test-{uuid4()}"}
+
+    response = await rig.post("devices", {"name": "x"}, headers)
+
+    assert response.status_code == 401
+    row = superuser.execute(
+        "SELECT action, outcome, reason, address FROM audit_log WHERE request_id = %s",
+        [headers["x-request-id"]],
+    ).fetchall()
+    assert row == [("credentials.refuse", "denied", "admin_key", "192.0.2.1")]

@@ -195,6 +195,9 @@ class Environments:
         return {
             **self._sign_in(),
             "PROVISION_ADMIN_KEY": self.secrets.provision_admin_key,
+            # The demo and the journeys come from one address, and make everything there is.
+            "PROVISION_ADMIN_PER_MINUTE": "10000",
+            "PROVISION_ENROL_PER_MINUTE": "10000",
             "MQTT_PUBLIC_HOST": "localhost",
             "MQTT_PUBLIC_PORT": str(self.ports.mqtts),
             "MQTT_CA_FILE": str(self.tls.ca),

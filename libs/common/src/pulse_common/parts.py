@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx2
 
 from pulse_common import isolation
+from pulse_common.auth_audit import AuthAudit
 from pulse_common.bus import Bus
+from pulse_common.client_address import client_address
 from pulse_common.jwt import Jwks, JwtVerifier
+from pulse_common.ratelimit import Limiter
+from pulse_common.ratelimit_store import open_store
 from pulse_common.tenancy import Database
 
 if TYPE_CHECKING:
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from pulse_common.client_address import Network
     from pulse_common.runtime import Runtime
     from pulse_common.settings import ServiceSettings
 
@@ -70,3 +76,18 @@ def token_verifier(
     jwks = Jwks(oidc_internal_url=internal_url, http=http)
     runtime.stack.push_async_callback(jwks.close)
     return JwtVerifier(issuer=issuer, audience=audience, azp=clients, jwks=jwks)
+
+
+def open_limiter(runtime: Runtime, url: SecretStr, trusted: tuple[Network, ...]) -> Limiter:
+    """Count requests in the store that ``url`` names, by the address that ``trusted`` proxies tell."""
+    address_of = partial(client_address, trusted=trusted)
+    return Limiter(open_store(runtime, url), address_of=address_of)
+
+
+def open_auth_audit(
+    runtime: Runtime, database: Database, trusted: tuple[Network, ...]
+) -> AuthAudit:
+    """Record refused credentials, and their summaries for as long as the service runs."""
+    auth_audit = AuthAudit(database, address_of=partial(client_address, trusted=trusted))
+    runtime.spawn("refused credentials", auth_audit.run())
+    return auth_audit

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision_api import shapes
 from provision_api.callers import Callers
 from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
-from provision_api.routes import endpoints
+from provision_api.routes import Rates, endpoints
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
 from pulse_common.http import build_app
@@ -18,22 +19,28 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from provision_api.settings import Settings
-    from pulse_common.identity import TokenVerifier
+    from pulse_common.http import OnRefused
+    from pulse_common.ratelimit import Limiter
     from pulse_common.runtime import Runtime
 
 NAME = "provision_api"
 
 
-def create_app(
-    *,
-    provisioning: Provisioning,
-    admin_key: bytes,
-    verifier: TokenVerifier,
-    readiness: health.Readiness,
-) -> Starlette:
-    callers = Callers(admin_key, verifier)
-    routes = [*endpoints(provisioning), *health.endpoints(readiness)]
-    return build_app(routes, callers.authenticate)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """Who is let in, how often, and who is told of those that are not."""
+
+    callers: Callers
+    rates: Rates
+    limiter: Limiter
+    on_refused: OnRefused
+
+
+def create_app(provisioning: Provisioning, doors: Doors, readiness: health.Readiness) -> Starlette:
+    routes = [*endpoints(provisioning, doors.rates), *health.endpoints(readiness)]
+    return build_app(
+        routes, doors.callers.authenticate, limiter=doors.limiter, on_refused=doors.on_refused
+    )
 
 
 async def start(settings: Settings, runtime: Runtime) -> Starlette:
@@ -59,9 +66,14 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
     runtime.spawn("outbox relay", Relay(database, bus).run())
-    return create_app(
-        provisioning=provisioning,
-        admin_key=settings.provision_admin_key.get_secret_value().encode(),
-        verifier=verifier,
-        readiness=runtime.readiness,
+    proxies = settings.trusted_proxies
+    doors = Doors(
+        callers=Callers(settings.provision_admin_key.get_secret_value().encode(), verifier),
+        rates=Rates(
+            admin_per_minute=settings.provision_admin_per_minute,
+            enrol_per_minute=settings.provision_enrol_per_minute,
+        ),
+        limiter=parts.open_limiter(runtime, settings.rate_limit_store_url, proxies),
+        on_refused=parts.open_auth_audit(runtime, database, proxies).refused,
     )
+    return create_app(provisioning, doors, runtime.readiness)

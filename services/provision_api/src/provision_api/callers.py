@@ -41,5 +41,5 @@ class Callers:
     def _administrator(self, key: str) -> Principal:
         # Bytes: compare_digest raises on a str that is not ASCII, and one accented letter would be a 500.
         if not hmac.compare_digest(key.encode("utf-8", "surrogateescape"), self.admin_key):
-            raise Unauthenticated("the admin key is not right")
+            raise Unauthenticated("the admin key is not right", reason="admin_key")
         return Principal(subject="admin-key", tenant=None, roles=frozenset({PLATFORM_ADMIN}))

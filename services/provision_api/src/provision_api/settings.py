@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pydantic import Field, FilePath
 
+from pulse_common.ratelimit_store import RateLimitSettings
 from pulse_common.settings import Key, Networks, Port, ServiceSettings
 
 
-class Settings(ServiceSettings):
+class Settings(RateLimitSettings, ServiceSettings):
     """``mqtt_ca_file`` holds the authorities that signed the broker's own TLS certificate.
 
     ``trusted_proxies`` are the networks whose X-Forwarded-For counts; none by default, so the TCP peer is the client.
@@ -24,6 +25,8 @@ class Settings(ServiceSettings):
     mqtt_public_port: Port
     mqtt_ca_file: FilePath
     trusted_proxies: Networks = ()
+    provision_admin_per_minute: int = Field(default=10, ge=1)
+    provision_enrol_per_minute: int = Field(default=30, ge=1)
 
     def broker_authorities(self) -> str:
         return Path(self.mqtt_ca_file).read_text()
