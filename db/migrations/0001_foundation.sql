@@ -154,6 +154,8 @@ CREATE TABLE audit_log (
     details     jsonb       NOT NULL DEFAULT '{}'
 );
 CREATE INDEX audit_log_by_tenant ON audit_log (tenant_id, at DESC);
+CREATE INDEX audit_log_by_object ON audit_log (tenant_id, object_id, at DESC);
+CREATE INDEX audit_log_by_device ON audit_log (tenant_id, (details ->> 'device_id'), at DESC);
 
 -- Row-level security ---------------------------------------------------------------------------------------------------
 

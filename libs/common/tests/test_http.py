@@ -117,9 +117,10 @@ def test_problem_is_rfc_9457(client: TestClient) -> None:
 
 
 def test_bug_leaks_nothing(client: TestClient) -> None:
-    response = client.get("/broken")
+    response = client.get("/broken", headers={"x-request-id": "request-1234"})
 
     assert response.status_code == 500
+    assert response.json()["instance"] == "urn:pulse:request:request-1234"
     assert "hunter2" not in response.text
     assert response.headers["content-type"] == "application/problem+json"
 
