@@ -27,6 +27,7 @@ _KEY_ID = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 # Keys that come with the token, keys to be fetched for it, extensions that change what was signed.
 _REFUSED_MEMBERS = frozenset({"crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc"})
 _TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+LOGOUT_TYPES = frozenset({"logout+jwt", "application/logout+jwt"})
 
 _ALGORITHMS = get_default_algorithms()
 
@@ -42,17 +43,18 @@ class TokenRefused(Unauthenticated):
 
 @dataclass(frozen=True, slots=True)
 class CompactToken:
-    """A token taken apart, not yet believed."""
+    """A token taken apart, not yet believed; ``kind`` is its header's ``typ`` in lower case."""
 
     key_id: str
     algorithm: str
     payload: bytes
     signed: bytes
     signature: bytes
+    kind: str = "jwt"
 
 
-def read_compact(token: str) -> CompactToken:
-    """Take a token apart; refused as ``too_long``, ``malformed`` or ``header``."""
+def read_compact(token: str, kinds: frozenset[str] = _TOKEN_TYPES) -> CompactToken:
+    """Take a token of these types apart; refused as ``too_long``, ``malformed`` or ``header``."""
     if len(token) > LONGEST_TOKEN:
         raise TokenRefused("too_long")
     if not _COMPACT.fullmatch(token):
@@ -66,9 +68,10 @@ def read_compact(token: str) -> CompactToken:
     if not isinstance(algorithm, str) or not _REFUSED_MEMBERS.isdisjoint(members):
         raise TokenRefused("header")
     kind = members.get("typ", "JWT")
-    if not isinstance(kind, str) or kind.lower() not in _TOKEN_TYPES:
+    if not isinstance(kind, str) or kind.lower() not in kinds:
         raise TokenRefused("header")
-    return CompactToken(key_id, algorithm, decode(payload), signed.encode(), decode(signature))
+    body, proof = decode(payload), decode(signature)
+    return CompactToken(key_id, algorithm, body, signed.encode(), proof, kind.lower())
 
 
 def check_signature(token: CompactToken, key: VerificationKey) -> None:

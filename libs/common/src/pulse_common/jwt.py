@@ -1,4 +1,4 @@
-"""Verify the identity provider's tokens: who an access token speaks for, who an ID token logged in.
+"""Verify the identity provider's tokens: who an access token speaks for, who an ID token logged in, who was logged out.
 
 An ID token or a refresh token is not an access token (Keycloak tells them apart by the ``typ``
 claim), and a token made for another audience or another client is not one for us, however good its
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pulse_common.claims import LEEWAY_SECONDS, Claims
@@ -16,7 +17,9 @@ from pulse_common.clock import Clock, system_clock
 from pulse_common.identity import Principal
 from pulse_common.jwks import Jwks, KeySource
 from pulse_common.jws import (
+    LOGOUT_TYPES,
     LONGEST_TOKEN,
+    CompactToken,
     TokenRefused,
     check_signature,
     read_compact,
@@ -29,13 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEEWAY_SECONDS",
+    "LOGOUT_EVENT",
+    "LOGOUT_TOKEN_SECONDS",
     "LONGEST_TOKEN",
     "IdClaims",
     "Jwks",
     "JwtVerifier",
     "KeySource",
+    "LogoutClaims",
     "TokenRefused",
 ]
+
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+LOGOUT_TOKEN_SECONDS = 300
+"""How old a logout token may be (Keycloak's end after 120 s), so that what was used need not be remembered for long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +60,19 @@ class IdClaims:
     authentication_class: str
     authenticated_at: datetime | None
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogoutClaims:
+    """Whose sessions have ended at the identity provider: one, by ``session_id``, or all of ``subject``.
+
+    ``token_id`` is to be taken once; after ``useless_at`` the token would be refused for its age.
+    """
+
+    session_id: str | None
+    subject: str | None
+    token_id: str
+    useless_at: datetime
 
 
 class JwtVerifier:
@@ -130,8 +153,49 @@ class JwtVerifier:
             expires_at=claims.time("exp"),
         )
 
+    async def verify_logout_token(self, token: str, client_id: str) -> LogoutClaims:
+        """Check a logout token (OpenID Connect Back-Channel Logout, 2.6).  Not judged is that it comes once.
+
+        Raises:
+            TokenRefused, Unavailable: as ``verify``.
+
+        """
+        compact = read_compact(token, LOGOUT_TYPES | {"jwt"})
+        claims = await self._signed_claims(compact)
+        # One of the two must say that it is one: an ID token is for the same audience and holds the same names.
+        kinds = {"Logout"} if compact.kind == "jwt" else {"Logout", ""}
+        if claims.optional_text("typ") not in kinds:
+            raise TokenRefused("type")
+        if "nonce" in claims.members:
+            raise TokenRefused("nonce")
+        now = self._clock()
+        claims.check_times(now)
+        useless_at = claims.time("iat") + timedelta(seconds=LOGOUT_TOKEN_SECONDS)
+        if now >= useless_at:
+            raise TokenRefused("too_old")
+        if claims.audiences() != {client_id}:
+            raise TokenRefused("audience")
+        events = claims.members.get("events")
+        if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
+            raise TokenRefused("claim_events")
+        session_id, subject = claims.optional_text("sid"), claims.optional_text("sub")
+        if not session_id and not subject:
+            raise TokenRefused("claim_sid")
+        return LogoutClaims(
+            session_id=session_id or None,
+            subject=subject or None,
+            token_id=claims.text("jti"),
+            useless_at=useless_at,
+        )
+
     async def _verified_claims(self, token: str, *, kind: str) -> Claims:
-        compact = read_compact(token)
+        claims = await self._signed_claims(read_compact(token))
+        if claims.text("typ") != kind:
+            raise TokenRefused("type")
+        claims.check_times(self._clock())
+        return claims
+
+    async def _signed_claims(self, compact: CompactToken) -> Claims:
         key = await self._jwks.find(compact.key_id)
         if key is None:
             raise TokenRefused("unknown_key")
@@ -139,7 +203,4 @@ class JwtVerifier:
         claims = Claims(read_object(compact.payload))
         if claims.text("iss") != self._issuer:
             raise TokenRefused("issuer")
-        if claims.text("typ") != kind:
-            raise TokenRefused("type")
-        claims.check_times(self._clock())
         return claims
