@@ -86,6 +86,7 @@ def test_open_routes_are_exactly_these() -> None:
         "GET /",
         "GET /auth/login",
         "GET /auth/callback",
+        "GET /api/v2/openapi.json",
         "GET /healthz",
         "GET /readyz",
         "GET /metrics",

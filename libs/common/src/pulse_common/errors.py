@@ -6,7 +6,10 @@ AppError
   Forbidden       403  valid credentials, not allowed
   NotFound        404  absent, or hidden from this tenant
   Conflict        409  the state forbids it
+  Stale           412  changed since the caller last read it
   TooLarge        413  the body is over the limit
+  KeyReused       422  an Idempotency-Key came again with another request
+  Unconditional   428  a change must say which version it is for
   TooMany         429  rate limit
   Unavailable     503  a part this request needs is away; nothing was changed
 
@@ -67,6 +70,24 @@ class Conflict(AppError):  # noqa: N818
     title = "The state forbids it"
 
 
+class Stale(AppError):  # noqa: N818
+    status = 412
+    code = "stale"
+    title = "It has changed since you read it"
+
+
+class KeyReused(AppError):  # noqa: N818
+    status = 422
+    code = "key_reused"
+    title = "The Idempotency-Key belongs to another request"
+
+
+class Unconditional(AppError):  # noqa: N818
+    status = 428
+    code = "unconditional"
+    title = "The change must say which version it is for"
+
+
 class TooLarge(AppError):  # noqa: N818
     status = 413
     code = "too_large"
@@ -94,6 +115,7 @@ BY_CODE: dict[str, type[AppError]] = {
         Forbidden,
         NotFound,
         Conflict,
+        Stale,
         TooLarge,
         TooMany,
         Unavailable,

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from pulse_common.http import Endpoint, Guarded, Open
+from ui_iot.api_routes import ROOT, api_endpoints
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
 from ui_iot.rendering import STATIC
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Handler = Callable[[Request, Principal], Awaitable[Response]]
 
 DEVICE = "/devices/{device_id}"
-API = "/api/v2"
 ANYBODY = EVERYBODY | {"operator", "operator-admin"}
 
 
@@ -48,18 +48,14 @@ def endpoints(login: Login, pages: Pages, api: Api) -> list[Endpoint]:
         _guarded("GET", f"{DEVICE}/enrol", ADMINISTRATORS, pages.enrol),
         _guarded("POST", f"{DEVICE}/enrolment-tokens", ADMINISTRATORS, pages.new_token),
         _guarded("POST", f"{DEVICE}/revoke", ADMINISTRATORS, pages.revoke),
-        _guarded("GET", f"{API}/devices", EVERYBODY, api.devices),
-        _guarded("GET", f"{API}{DEVICE}", EVERYBODY, api.device),
-        _guarded("GET", f"{API}{DEVICE}/telemetry", EVERYBODY, api.telemetry),
-        _guarded("POST", f"{API}{DEVICE}/revoke", ADMINISTRATORS, api.revoke),
-        _guarded("POST", f"{API}{DEVICE}/commands", ADMINISTRATORS, api.command),
+        *api_endpoints(api),
     ]
 
 
 def extra_routes(socket: LiveSocket) -> list[BaseRoute]:
     """The live view guards itself (session and Origin); the static files hold nothing private."""
     return [
-        WebSocketRoute(f"{API}/ws", socket.serve),
+        WebSocketRoute(f"{ROOT}/ws", socket.serve),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 

@@ -1,0 +1,100 @@
+"""Every operation of /api/v2, on one screen; ``routes.py`` serves these and ``openapi.py`` describes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pulse_common.http import Endpoint, Open
+from ui_iot import api_models as models
+from ui_iot.openapi import describe
+from ui_iot.operations import Operation
+from ui_iot.people import ADMINISTRATORS, EVERYBODY
+
+if TYPE_CHECKING:
+    from ui_iot.api import Api
+
+ROOT = "/api/v2"
+DEVICES = f"{ROOT}/devices"
+DEVICE = f"{DEVICES}/{{device_id}}"
+
+
+def api_endpoints(api: Api) -> list[Endpoint]:
+    offered = operations(api)
+    document = Open(
+        method="GET",
+        path=f"{ROOT}/openapi.json",
+        why="says how to ask, and nothing of anybody",
+        handler=describe(offered).show,
+    )
+    return [document, *(operation.endpoint() for operation in offered)]
+
+
+def operations(api: Api) -> list[Operation]:
+    return [*_reading(api), *_acting(api)]
+
+
+def _reading(api: Api) -> list[Operation]:
+    return [
+        Operation(
+            name="listDevices",
+            summary="The devices, page by page",
+            method="GET",
+            path=DEVICES,
+            roles=EVERYBODY,
+            handler=api.devices,
+            query=models.DevicesQuery,
+            headers=("If-None-Match",),
+            answers={200: models.DevicesAnswer, 304: None},
+            answer_headers=("ETag",),
+        ),
+        Operation(
+            name="getDevice",
+            summary="One device",
+            method="GET",
+            path=DEVICE,
+            roles=EVERYBODY,
+            handler=api.device,
+            headers=("If-None-Match",),
+            answers={200: models.DeviceAnswer, 304: None},
+            answer_headers=("ETag",),
+        ),
+        Operation(
+            name="getTelemetry",
+            summary="The newest 2000 readings of a device",
+            method="GET",
+            path=f"{DEVICE}/telemetry",
+            roles=EVERYBODY,
+            handler=api.telemetry,
+            query=models.TelemetryQuery,
+            headers=("If-None-Match",),
+            answers={200: models.TelemetryAnswer, 304: None},
+            answer_headers=("ETag",),
+        ),
+    ]
+
+
+def _acting(api: Api) -> list[Operation]:
+    return [
+        Operation(
+            name="revokeDevice",
+            summary="Revoke a device's certificates and cut it off",
+            method="POST",
+            path=f"{DEVICE}/revoke",
+            roles=ADMINISTRATORS,
+            handler=api.revoke,
+            body=models.RevokeBody,
+            answers={200: models.RevokedAnswer},
+            refusals=frozenset({409}),
+        ),
+        Operation(
+            name="commandDevice",
+            summary="Send a device one command, now",
+            method="POST",
+            path=f"{DEVICE}/commands",
+            roles=ADMINISTRATORS,
+            handler=api.command,
+            body=models.CommandBody,
+            answers={202: models.CommandAnswer},
+            refusals=frozenset({409}),
+        ),
+    ]
