@@ -12,7 +12,7 @@ TYPED   := $(foreach folder,libs services clients deploy/local tests tools bench
 VENDOR  := services/ui_iot/src/ui_iot/static/vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help run reset test check fmt lock bench front-end
+.PHONY: help run reset test check fmt lock bench front-end keycloak
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ test: $(VENV)/.dev front-end ## everything that can fail: unit tests, then journ
 	@$(BIN)/pytest -q -n auto --dist worksteal
 	@echo "==> integration tests"
 	@$(BIN)/pytest -q -o timeout=180 tests
+
+keycloak: ## fetch a real Keycloak for the identity tests (Java, Maven), unless KEYCLOAK_HOME names one
+	@tools/keycloak.sh
 
 fmt: $(VENV)/.dev ## format, and fix what the linter can
 	@$(BIN)/ruff check --quiet --fix-only .

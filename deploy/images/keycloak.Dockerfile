@@ -1,7 +1,7 @@
 # Keycloak with its database driver and health endpoint built in: `start` without --optimized rebuilds itself on every
 # boot, which a read-only root file system rightly refuses.
-#   docker build -f deploy/images/keycloak.Dockerfile -t pulse/keycloak:26.4.5 .
-ARG KEYCLOAK_IMAGE=keycloak/keycloak:26.4.5
+#   docker build -f deploy/images/keycloak.Dockerfile -t pulse/keycloak:26.7.3 .
+ARG KEYCLOAK_IMAGE=keycloak/keycloak:26.7.3
 
 FROM ${KEYCLOAK_IMAGE} AS builder
 ENV KC_DB=postgres KC_HEALTH_ENABLED=true KC_METRICS_ENABLED=true

@@ -93,7 +93,7 @@ def test_only_those_who_must_call_out_have_a_way_out(compose: Document) -> None:
         if open_networks & set(service.get("networks", []))
     }
 
-    assert with_a_way_out == {"caddy", "emqx", "delivery_worker", "billing_webhooks"}
+    assert with_a_way_out == {"caddy", "emqx", "delivery_worker", "billing_webhooks", "keycloak"}
 
 
 def test_a_compromised_edge_cannot_reach_the_stores_or_the_broker_the_database(
@@ -115,7 +115,8 @@ def test_services_believe_caddy_alone_about_clients_addresses(
     caddy = ip_address(example["EDGE_CADDY_ADDRESS"])
 
     assert compose["services"]["caddy"]["networks"]["edge"] == {
-        "ipv4_address": "${EDGE_CADDY_ADDRESS:?}"
+        "ipv4_address": "${EDGE_CADDY_ADDRESS:?}",
+        "aliases": ["${PULSE_DOMAIN:?}"],
     }
     for name, service in compose["services"].items():
         trusted = service.get("environment", {}).get("TRUSTED_PROXIES", "${EDGE_CADDY_ADDRESS:?}")
