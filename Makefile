@@ -32,7 +32,7 @@ check: $(VENV)/.dev front-end ## format, lint, types, import rules, quick unit t
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@echo "==> quick unit tests"
-	@$(BIN)/pytest -q -n auto --dist worksteal -m "not slow"
+	@$(BIN)/pytest -q -n auto --dist worksteal -m "not slow" --hypothesis-profile=quick
 
 test: $(VENV)/.dev front-end ## everything that can fail: unit tests, then journeys on a stack of their own
 	@tools/chromium.sh

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from hypothesis import settings
 from tests.parts import PASSWORD, ROOT, Nats, Postgres, free_port, running_postgres, wait_for_port
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 DEVELOPMENT_PARTS = ROOT / "deploy" / "local"
 
 __all__ = ["PASSWORD", "Nats", "Postgres", "free_port", "wait_for_port"]
+
+
+# `make check` looks at fewer examples of each property than `make test`.
+settings.register_profile("quick", max_examples=20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from pulse_device.directory import DeviceDirectory
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 10.0
 
 

@@ -214,6 +214,7 @@ async def test_broken_rules_have_names(
                 await tx.execute(insert_token, {"t": a, "d": theirs, "h": bytes(32)})
 
 
+@pytest.mark.slow
 async def test_absent_server_is_unavailable() -> None:
     database = Database("postgresql://svc_x:password@127.0.0.1:1/pulse", name="test")
     await database.open()
