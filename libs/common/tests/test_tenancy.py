@@ -239,6 +239,19 @@ async def test_dead_pooled_connections_are_replaced(
         assert await seen(database, a) == {a}
 
 
+async def test_lost_commit_is_unavailable(
+    opened: Open, superuser: psycopg.Connection, two_tenants: tuple[TenantId, TenantId]
+) -> None:
+    a, _ = two_tenants
+    async with opened("svc_delivery_worker") as database:
+        with pytest.raises(Unavailable):
+            async with database.tenant_connection(a):
+                superuser.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE usename = 'svc_delivery_worker'"
+                )
+
+
 @pytest.mark.parametrize(
     "login",
     [

@@ -130,7 +130,11 @@ class _Lease:
         trace: TracebackType | None,
     ) -> None:
         away = await self._away(error)
-        await self.held.__aexit__(kind, error, trace)
+        try:
+            await self.held.__aexit__(kind, error, trace)
+        except psycopg.OperationalError as lost:
+            # Whether it was committed is not known: callers repeat what is safe to repeat.
+            raise Unavailable("the database is away") from lost
         if away is not None:
             raise away from error
 
