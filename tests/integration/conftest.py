@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -30,6 +31,8 @@ def artifacts() -> Path:
 
 @pytest.fixture(scope="session")
 def stack(artifacts: Path) -> Iterator[Stack]:
+    # A run that is told to end (a time-out, a cancelled job) stops its stack as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with throwaway_stack(logs=artifacts / "logs") as running:
         seed_tenants(running)
         yield running

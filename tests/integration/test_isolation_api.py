@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,13 +10,16 @@ import pytest
 import provision_api.routes
 import ui_iot.routes
 from pulse_common.http import Guarded
+from pulse_local.seed import ACME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx2
     from tests.integration.people import Person
     from tests.integration.world import Device, World
 
-from pulse_local.seed import ACME
+    from pulse_common.http import Endpoint
 
 pytestmark = pytest.mark.integration
 
@@ -29,20 +33,20 @@ BODIES: dict[str, dict[str, dict[str, str]]] = {
 }
 
 
-class Unused:
-    """Stands for whatever handlers a route list asks for: only methods and paths matter here."""
+class Unused(int):
+    """Stands for whatever a route list asks for, handlers and numbers: only methods and paths matter here."""
 
     def __getattr__(self, name: str) -> Unused:
         return self
 
 
+def _endpoints(make: Callable[..., list[Endpoint]]) -> list[Endpoint]:
+    return make(*(Unused(1) for _ in signature(make).parameters))
+
+
 def _routes() -> list[tuple[str, str]]:
-    unused: Any = Unused()
-    endpoints = [
-        *ui_iot.routes.endpoints(unused, unused, unused),
-        *provision_api.routes.endpoints(unused),
-    ]
-    guarded = [(one.method, one.path) for one in endpoints if isinstance(one, Guarded)]
+    found = [*_endpoints(ui_iot.routes.endpoints), *_endpoints(provision_api.routes.endpoints)]
+    guarded = [(one.method, one.path) for one in found if isinstance(one, Guarded)]
     return [(method, path) for method, path in guarded if "{device_id}" in path]
 
 

@@ -45,7 +45,7 @@ class Run:
         return self.output.read_text(encoding="utf-8")
 
     def wait_until_ready(self) -> None:
-        eventually(self._is_ready, f"the stack; it said:\n{self.said()}", seconds=60)
+        eventually(self._is_ready, "the stack to be ready", seconds=60)
 
     def press_ctrl_c(self, times: int = 1) -> float:
         """Interrupt it, and return how many seconds it took to end."""
