@@ -36,6 +36,11 @@ SETTINGS = {
         "OIDC_CLIENT_ID",
         "OIDC_CLIENT_SECRET",
         "SESSION_ENCRYPTION_KEY",
+        "STEP_UP_MAX_AGE_SECONDS",
+        "AUTH_ATTEMPTS_PER_MINUTE",
+        "API_REQUESTS_PER_MINUTE",
+        "RATE_LIMIT_STORE_URL",
+        "TRUSTED_PROXIES",
     },
     "provision_api": _COMMON
     | _SIGN_IN

@@ -194,6 +194,20 @@ async def test_a_revocation_travels_from_the_ca_to_the_brokers_judge(url: str) -
     assert arrived.is_set()
 
 
+async def test_the_end_of_a_session_is_told_among_replicas_of_the_ui(url: str) -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hear(_: str, data: bytes) -> None:
+        heard.put_nowait(data)
+
+    async with _bus(url, "ui_iot") as one, _bus(url, "ui_iot") as other:
+        await other.subscribe_live(events.SESSION_ENDED_SUBJECT, hear)
+        await other.check()
+        await one.publish_live(events.SESSION_ENDED_SUBJECT, b"ended")
+
+        assert await asyncio.wait_for(heard.get(), 5) == b"ended"
+
+
 async def test_an_enrolment_is_signed_over_rpc(url: str) -> None:
     reply = events.RevokeReply(revoked=1, revoked_at=datetime(2026, 1, 1, tzinfo=UTC))
     request = events.RevokeRequest(
@@ -220,6 +234,8 @@ async def test_an_enrolment_is_signed_over_rpc(url: str) -> None:
     [
         ("ui_iot", "pulse.events.cert.revoked"),
         ("ui_iot", "pulse.telemetry.a.b"),
+        ("ui_iot", "pulse.live.t"),
+        ("provision_api", "pulse.live.sessions"),
         ("provision_api", "pulse.rpc.cert_worker.revoke"),
         ("provision_api", "pulse.events.cert.revoked"),
         ("billing_webhooks", "pulse.events.device.disabled"),

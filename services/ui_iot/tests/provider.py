@@ -45,12 +45,13 @@ class FakeProvider:
     """How long an answer takes."""
     asked: list[dict[str, str]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
+    revoked: list[str] = field(default_factory=list)
     codes: dict[str, Grant] = field(default_factory=dict)
     refresh_tokens: dict[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def refreshes(self) -> int:
-        return sum(form["grant_type"] == "refresh_token" for form in self.asked)
+        return sum(form.get("grant_type") == "refresh_token" for form in self.asked)
 
     def approve(self, login_url: str, claims: Mapping[str, object]) -> str:
         """Log a person in at ``login_url`` and return the query that the browser brings back."""
@@ -64,6 +65,10 @@ class FakeProvider:
         self.asked.append(form)
         self.authorizations.append(request.headers["authorization"])
         await asyncio.sleep(self.seconds)
+        if request.url.path.endswith("/revoke"):
+            self.revoked.append(form["token"])
+            self.refresh_tokens.pop(form["token"], None)
+            return httpx2.Response(200 if self.mood == "well" else 503)
         match self.mood:
             case "away":
                 raise httpx2.ConnectError("nobody listens")

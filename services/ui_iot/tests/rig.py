@@ -6,6 +6,7 @@ import re
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -14,16 +15,22 @@ from pydantic import SecretStr
 from services.ui_iot.tests.provider import FakeProvider
 from tests.parts import PASSWORD
 
+from pulse_common.auth_audit import AuthAudit
 from pulse_common.bus import Bus
+from pulse_common.client_address import client_address, parse_networks
 from pulse_common.health import Readiness
 from pulse_common.ids import new_id
 from pulse_common.jwt import JwtVerifier
+from pulse_common.ratelimit import Limiter
+from pulse_common.ratelimit_store import BoundedMemory
 from pulse_common.tenancy import Database
 from pulse_common.testing import tokens
 from ui_iot import cookies
 from ui_iot.app import Parts, create_app
 from ui_iot.live import Hub
+from ui_iot.notices import Notices
 from ui_iot.oidc import IdentityProvider
+from ui_iot.routes import Rates
 from ui_iot.sealing import Sealer
 from ui_iot.socket import Pace
 
@@ -39,6 +46,8 @@ PUBLIC_URL = "https://pulse.example"
 INTERNAL_URL = "http://idp.internal/realms/pulse"
 KEY = b"k" * 32
 HTML = {"accept": "text/html"}
+PROXIES = parse_networks("127.0.0.1")
+PLENTY = Rates(auth_per_minute=10_000, api_per_minute=10_000)
 ISSUER = tokens.Issuer(NOW)
 """One key for all tests: making one is slow."""
 
@@ -93,11 +102,11 @@ class Rig:
     def pass_time(self, **spans: float) -> None:
         self.now += timedelta(**spans)
 
-    def browser(self) -> Browser:
+    def browser(self, **headers: str) -> Browser:
         """Open another browser, with cookies of its own."""
         # A bug's answer is looked at here, not its traceback.
         transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
-        browser = Browser(transport=transport, base_url=PUBLIC_URL)
+        browser = Browser(transport=transport, base_url=PUBLIC_URL, headers=headers)
         self.browsers.append(browser)
         return browser
 
@@ -157,7 +166,11 @@ def claims_of(tenant: UUID, role: str) -> dict[str, object]:
 
 @asynccontextmanager
 async def open_rig(
-    postgres: Postgres, nats: Nats, superuser: psycopg.Connection, keys: list[bytes] | None = None
+    postgres: Postgres,
+    nats: Nats,
+    superuser: psycopg.Connection,
+    keys: list[bytes] | None = None,
+    rates: Rates = PLENTY,
 ) -> AsyncIterator[Rig]:
     def clock() -> datetime:
         return rig.now
@@ -171,6 +184,9 @@ async def open_rig(
         stack.push_async_callback(bus.close)
         hub = Hub(bus, clock)
         await hub.start()
+        notices = Notices(bus)
+        await notices.start()
+        address_of = partial(client_address, trusted=PROXIES)
         transport = httpx2.MockTransport(provider.answer)
         http = await stack.enter_async_context(httpx2.AsyncClient(transport=transport))
         parts = Parts(
@@ -189,6 +205,11 @@ async def open_rig(
             hub=hub,
             public_url=PUBLIC_URL,
             readiness=Readiness(),
+            notices=notices,
+            limiter=Limiter(BoundedMemory(), address_of=address_of),
+            on_refused=AuthAudit(database, address_of=address_of).refused,
+            trusted_proxies=PROXIES,
+            rates=rates,
             pace=Pace(subscribe_seconds=0.3, check_session_seconds=0.1),
         )
         rig = Rig(database, bus, provider, hub, create_app(parts), superuser)

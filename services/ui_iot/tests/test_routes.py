@@ -1,24 +1,30 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import pytest
-from services.ui_iot.tests.rig import HTML, KEY, NOW, PUBLIC_URL, real_provider
+from services.ui_iot.tests.rig import HTML, KEY, NOW, PLENTY, PUBLIC_URL, real_provider
 from starlette.testclient import TestClient
 
 from pulse_common.health import Readiness
 from pulse_common.http import Endpoint, Guarded, Open
 from pulse_common.identity import Principal, TenantId
+from pulse_common.ratelimit import Limiter
+from pulse_common.ratelimit_store import BoundedMemory
 from pulse_common.testing.fakes import FakeVerifier, Unreachable
-from ui_iot.app import Parts, all_endpoints, create_app, open_sessions
+from ui_iot.app import Parts, all_endpoints, create_app, open_callers
 from ui_iot.live import Hub
+from ui_iot.notices import Notices
 from ui_iot.sealing import Sealer
 
 if TYPE_CHECKING:
     import httpx2
+    from starlette.requests import Request
 
     from pulse_common.bus import Bus
+    from pulse_common.errors import Unauthenticated
     from pulse_common.jwt import JwtVerifier
     from pulse_common.tenancy import Database
 
@@ -38,11 +44,25 @@ FOR_TENANTS = FOR_ADMINISTRATORS | {
     "GET /api/v2/devices/{device_id}",
     "GET /api/v2/devices/{device_id}/telemetry",
 }
-LOG_OUT = "POST /auth/logout"
+FOR_ANYBODY = {
+    "POST /auth/logout",
+    "GET /sessions",
+    "GET /sessions/end-others",
+    "POST /sessions/end-others",
+    "POST /sessions/{session_id}/end",
+    "GET /api/v2/session",
+    "GET /api/v2/sessions",
+    "POST /api/v2/sessions/end-others",
+    "POST /api/v2/sessions/{session_id}/end",
+}
 
 
 def principal(role: str, tenant: TenantId | None) -> Principal:
     return Principal(subject=role, tenant=tenant, roles=frozenset({role}))
+
+
+async def ignore(request: Request, error: Unauthenticated) -> None:
+    """Record nothing: no database is there."""
 
 
 VERIFIER = FakeVerifier(
@@ -63,8 +83,12 @@ PARTS = Parts(
     hub=Hub(BUS, lambda: NOW),
     public_url=PUBLIC_URL,
     readiness=Readiness(),
+    notices=Notices(BUS),
+    limiter=Limiter(BoundedMemory(), address_of=lambda _: None),
+    on_refused=ignore,
+    rates=PLENTY,
 )
-ALL = all_endpoints(PARTS, open_sessions(PARTS))
+ALL = all_endpoints(PARTS, open_callers(PARTS))
 GUARDED = [endpoint for endpoint in ALL if isinstance(endpoint, Guarded)]
 
 
@@ -73,7 +97,7 @@ def named(endpoint: Endpoint) -> str:
 
 
 def path_of(endpoint: Endpoint) -> str:
-    return endpoint.path.replace("{device_id}", str(uuid4()))
+    return re.sub(r"\{\w+\}", str(uuid4()), endpoint.path)
 
 
 @pytest.fixture
@@ -86,6 +110,7 @@ def test_open_routes_are_exactly_these() -> None:
         "GET /",
         "GET /auth/login",
         "GET /auth/callback",
+        "POST /auth/backchannel-logout",
         "GET /api/v2/openapi.json",
         "GET /healthz",
         "GET /readyz",
@@ -94,7 +119,7 @@ def test_open_routes_are_exactly_these() -> None:
 
 
 def test_guarded_routes_are_exactly_these() -> None:
-    assert {named(endpoint) for endpoint in GUARDED} == FOR_TENANTS | {LOG_OUT}
+    assert {named(endpoint) for endpoint in GUARDED} == FOR_TENANTS | FOR_ANYBODY
 
 
 @pytest.mark.parametrize("endpoint", GUARDED, ids=named)

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from services.ui_iot.tests.rig import HTML, KEY, Browser, Rig, claims_of, open_rig
 
-from ui_iot import cookies, store
+from ui_iot import cookies, session_store
 from ui_iot.sessions import ABSOLUTE_LIFE, IDLE_LIFE
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ async def test_sessions_that_are_over_are_cleaned_away_and_others_stay(
     bob = await rig.person(acme)
 
     async with rig.db.service_connection("pulse_sessions") as tx:
-        await store.delete_ended_sessions(tx, rig.now, rig.now - IDLE_LIFE)
+        await session_store.delete_ended_sessions(tx, rig.now, rig.now - IDLE_LIFE)
 
     assert row_of(rig, alice.session) is None
     assert await is_signed_in(bob)

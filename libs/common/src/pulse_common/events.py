@@ -107,6 +107,16 @@ class ParkedMessage(Wire):
     """The first 64 KiB."""
 
 
+class WebSessionEnded(Wire):
+    """A browser session of a person has ended: a hint to look at theirs, on ``SESSION_ENDED_SUBJECT``."""
+
+    subject_id: str
+
+
+# Beside pulse.live.{tenant}: no tenant is called so.
+SESSION_ENDED_SUBJECT = "pulse.live.sessions"
+
+
 def telemetry_subject(tenant_id: UUID, device_id: UUID) -> str:
     return f"pulse.telemetry.{tenant_id}.{device_id}"
 

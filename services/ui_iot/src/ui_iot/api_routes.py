@@ -9,17 +9,19 @@ from ui_iot import api_models as models
 from ui_iot.openapi import describe
 from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
+from ui_iot.session_operations import session_operations
 
 if TYPE_CHECKING:
     from ui_iot.api import Api
+    from ui_iot.session_api import SessionApi
 
 ROOT = "/api/v2"
 DEVICES = f"{ROOT}/devices"
 DEVICE = f"{DEVICES}/{{device_id}}"
 
 
-def api_endpoints(api: Api) -> list[Endpoint]:
-    offered = operations(api)
+def api_endpoints(api: Api, sessions: SessionApi) -> list[Endpoint]:
+    offered = [*operations(api), *session_operations(sessions)]
     document = Open(
         method="GET",
         path=f"{ROOT}/openapi.json",

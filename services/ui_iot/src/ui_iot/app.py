@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,26 +16,34 @@ from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
 from pulse_common.errors import Unavailable
 from pulse_common.http import build_app
-from ui_iot import login, store
+from ui_iot import login, session_store
 from ui_iot.api import Api
+from ui_iot.backchannel import BackChannel, UsedTokens
 from ui_iot.callers import Callers
 from ui_iot.cookies import SealedCookies
+from ui_iot.endings import Endings
 from ui_iot.handlers import Pages
 from ui_iot.live import Hub
+from ui_iot.notices import Notices
 from ui_iot.oidc import IdentityProvider
 from ui_iot.refresh import Refresher
 from ui_iot.rendering import SecurityHeaders
-from ui_iot.routes import endpoints, extra_routes
+from ui_iot.routes import Handlers, Rates, endpoints, extra_routes
 from ui_iot.sealing import Sealer
+from ui_iot.session_api import SessionApi
+from ui_iot.session_pages import SessionPages
 from ui_iot.sessions import IDLE_LIFE, Sessions
 from ui_iot.socket import LiveSocket, Pace
 from ui_iot.vault import Vault
+from ui_iot.visits import visit_of
 
 if TYPE_CHECKING:
     from pulse_common.bus import Bus
+    from pulse_common.client_address import Network
     from pulse_common.clock import Clock
-    from pulse_common.http import Endpoint
+    from pulse_common.http import Endpoint, OnRefused
     from pulse_common.jwt import JwtVerifier
+    from pulse_common.ratelimit import Limiter
     from pulse_common.runtime import Runtime
     from pulse_common.tenancy import Database
     from ui_iot.settings import Settings
@@ -56,18 +65,27 @@ class Parts:
     provider: IdentityProvider
     sealer: Sealer
     hub: Hub
+    notices: Notices
     public_url: str
     readiness: health.Readiness
+    limiter: Limiter
+    on_refused: OnRefused
+    trusted_proxies: tuple[Network, ...] = ()
+    step_up_max_age_seconds: int = 300
+    rates: Rates = field(default_factory=Rates)
     pace: Pace = field(default_factory=Pace)
 
 
 def create_app(made: Parts) -> Starlette:
-    sessions = open_sessions(made)
-    callers = Callers(sessions, made.verifier, made.public_url)
-    socket = LiveSocket(hub=made.hub, callers=callers, db=made.db, pace=made.pace)
+    callers = open_callers(made)
+    socket = LiveSocket(
+        hub=made.hub, callers=callers, db=made.db, notices=made.notices, pace=made.pace
+    )
     app = build_app(
-        all_endpoints(made, sessions),
+        all_endpoints(made, callers),
         callers.authenticate,
+        limiter=made.limiter,
+        on_refused=made.on_refused,
         extra_routes=extra_routes(socket),
         error_page=login.on_error,
     )
@@ -78,23 +96,61 @@ def create_app(made: Parts) -> Starlette:
     return Starlette(routes=[Mount("/", app)], middleware=[headers])
 
 
-def all_endpoints(made: Parts, sessions: Sessions) -> list[Endpoint]:
+def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
     sealed = SealedCookies(made.sealer, made.clock)
-    doors = login.Login(
-        provider=made.provider, sessions=sessions, verifier=made.verifier, sealed=sealed
+    endings = Endings(
+        db=made.db,
+        vault=Vault(made.sealer),
+        provider=made.provider,
+        notices=made.notices,
+        clock=made.clock,
     )
-    pages = Pages(
-        db=made.db, bus=made.bus, clock=made.clock, sealed=sealed, public_url=made.public_url
+    handlers = Handlers(
+        login=login.Login(
+            provider=made.provider,
+            sessions=callers.sessions,
+            verifier=made.verifier,
+            sealed=sealed,
+            visit_of=callers.visit_of,
+            on_refused=made.on_refused,
+            clock=made.clock,
+        ),
+        back_channel=BackChannel(
+            endings=endings,
+            verifier=made.verifier,
+            client_id=made.provider.client_id,
+            used=UsedTokens(made.clock),
+            visit_of=callers.visit_of,
+            on_refused=made.on_refused,
+        ),
+        pages=Pages(
+            db=made.db, bus=made.bus, clock=made.clock, sealed=sealed, public_url=made.public_url
+        ),
+        session_pages=SessionPages(db=made.db, endings=endings, callers=callers),
+        api=Api(db=made.db, bus=made.bus, clock=made.clock),
+        session_api=SessionApi(db=made.db, endings=endings, callers=callers),
     )
-    api = Api(db=made.db, bus=made.bus, clock=made.clock)
-    return [*endpoints(doors, pages, api), *health.endpoints(made.readiness)]
+    return [*endpoints(handlers, made.rates), *health.endpoints(made.readiness)]
 
 
-def open_sessions(made: Parts) -> Sessions:
+def open_callers(made: Parts) -> Callers:
     vault = Vault(made.sealer)
     refresher = Refresher(db=made.db, vault=vault, provider=made.provider, clock=made.clock)
-    return Sessions(
-        db=made.db, vault=vault, refresher=refresher, verifier=made.verifier, clock=made.clock
+    sessions = Sessions(
+        db=made.db,
+        vault=vault,
+        refresher=refresher,
+        verifier=made.verifier,
+        notices=made.notices,
+        clock=made.clock,
+    )
+    return Callers(
+        sessions=sessions,
+        verifier=made.verifier,
+        public_url=made.public_url,
+        visit_of=partial(visit_of, trusted=made.trusted_proxies),
+        clock=made.clock,
+        step_up_max_age_seconds=made.step_up_max_age_seconds,
     )
 
 
@@ -108,8 +164,11 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     http = await parts.open_http(runtime)
     hub = Hub(bus, system_clock)
     await hub.start()
+    notices = Notices(bus)
+    await notices.start()
     runtime.spawn("live sweep", hub.sweep())
     runtime.spawn("session cleaning", clean_sessions(database, system_clock))
+    proxies = settings.trusted_proxies
     made = Parts(
         db=database,
         bus=bus,
@@ -133,8 +192,17 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         ),
         sealer=Sealer(settings.encryption_keys()),
         hub=hub,
+        notices=notices,
         public_url=settings.public_url,
         readiness=runtime.readiness,
+        limiter=parts.open_limiter(runtime, settings.rate_limit_store_url, proxies),
+        on_refused=parts.open_auth_audit(runtime, database, proxies).refused,
+        trusted_proxies=proxies,
+        step_up_max_age_seconds=settings.step_up_max_age_seconds,
+        rates=Rates(
+            auth_per_minute=settings.auth_attempts_per_minute,
+            api_per_minute=settings.api_requests_per_minute,
+        ),
     )
     return create_app(made)
 
@@ -145,7 +213,7 @@ async def clean_sessions(database: Database, clock: Clock) -> None:
         try:
             async with database.service_connection("pulse_sessions") as tx:
                 now = clock()
-                await store.delete_ended_sessions(tx, now, now - IDLE_LIFE)
+                await session_store.delete_ended_sessions(tx, now, now - IDLE_LIFE)
         except Unavailable as error:
             log.warning("session_cleaning_waits", reason=error.message)
         await asyncio.sleep(CLEAN_EVERY_SECONDS)

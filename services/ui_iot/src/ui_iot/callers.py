@@ -7,30 +7,37 @@ comes from one of our own pages: the session's CSRF token, and no sign of anothe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pulse_common.errors import Forbidden, Unauthenticated
 from pulse_common.http import bearer_token
 from ui_iot import cookies
 from ui_iot.forms import read_form
+from ui_iot.step_up import StepUpRequired
 from ui_iot.vault import SIGNED_OUT
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
 
+    from pulse_common.clock import Clock
     from pulse_common.identity import Principal, TokenVerifier
     from ui_iot.sessions import Session, Sessions
+    from ui_iot.visits import VisitOf
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Callers:
     sessions: Sessions
     verifier: TokenVerifier
     public_url: str
+    visit_of: VisitOf
+    clock: Clock
+    step_up_max_age_seconds: int
 
     async def authenticate(self, request: Request) -> Principal:
         """Return the caller; a page finds the session in ``request.state.session``.
@@ -43,7 +50,7 @@ class Callers:
         if token is not None:
             request.state.access_token = token
             return await self.verifier.verify(token)
-        session = await self.sessions.find(_cookie(request))
+        session = await self.sessions.find(_cookie(request), self.visit_of(request))
         if request.method not in SAFE:
             await self._refuse_forgery(request, session)
         request.state.session = session
@@ -63,6 +70,19 @@ class Callers:
         site = connection.headers.get("sec-fetch-site", "same-origin")
         origin = connection.headers.get("origin", self.public_url)
         return site == "same-origin" and origin == self.public_url
+
+    def require_recent(self, principal: Principal, confirm_path: str) -> None:
+        """Refuse an act that a stolen session must not be enough for; ``confirm_path`` asks for it again.
+
+        Raises:
+            StepUpRequired: the person last proved who they are too long ago, or no person ever did.
+        """
+        proved_at = principal.authenticated_at
+        longest = timedelta(seconds=self.step_up_max_age_seconds)
+        if proved_at is None or self.clock() - proved_at > longest:
+            raise StepUpRequired(
+                max_age_seconds=self.step_up_max_age_seconds, confirm_path=confirm_path
+            )
 
     async def _refuse_forgery(self, request: Request, session: Session) -> None:
         if not self.is_same_origin(request):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -11,7 +12,8 @@ import structlog
 from starlette.responses import RedirectResponse, Response
 
 from pulse_common.errors import AppError, Forbidden, Malformed, Unauthenticated
-from ui_iot import cookies, people, rendering
+from pulse_common.jwt import LEEWAY_SECONDS
+from ui_iot import cookies, people, rendering, step_up
 from ui_iot.domain import local_path
 from ui_iot.oidc import LoginAttempt
 from ui_iot.sessions import ABSOLUTE_LIFE
@@ -19,10 +21,13 @@ from ui_iot.sessions import ABSOLUTE_LIFE
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from pulse_common.clock import Clock
+    from pulse_common.http import OnRefused
     from pulse_common.identity import Principal
-    from pulse_common.jwt import JwtVerifier
+    from pulse_common.jwt import IdClaims, JwtVerifier
     from ui_iot.oidc import IdentityProvider, Tokens
     from ui_iot.sessions import Session, Sessions
+    from ui_iot.visits import VisitOf
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +44,9 @@ class Login:
     sessions: Sessions
     verifier: JwtVerifier
     sealed: cookies.SealedCookies
+    visit_of: VisitOf
+    on_refused: OnRefused
+    clock: Clock
 
     async def welcome(self, request: Request) -> Response:
         if cookies.SESSION in request.cookies:
@@ -48,8 +56,11 @@ class Login:
     async def begin(self, request: Request) -> Response:
         """Send the browser to the identity provider and remember, in it, what must come back."""
         attempt = LoginAttempt.begin()
-        response = RedirectResponse(self.provider.login_url(attempt), 303)
+        fresh = request.query_params.get("step_up") == "1"
+        url = self.provider.step_up_url(attempt) if fresh else self.provider.login_url(attempt)
+        response = RedirectResponse(url, 303)
         value = {
+            "step_up": self.clock().isoformat() if fresh else "",
             "state": attempt.state,
             "nonce": attempt.nonce,
             "verifier": attempt.verifier,
@@ -65,17 +76,18 @@ class Login:
 
         The page leads on by itself: after a redirect from another site the browser would not send a Strict cookie.
         """
-        began = self._began(request)
-        code = self._code(request)
+        began = await self._began(request)
+        code = await self._code(request)
         try:
             tokens = await self.provider.redeem(code, began["verifier"])
-            await self._check_id_token(tokens, began["nonce"])
+            found = await self._check_id_token(tokens, began["nonce"])
+            _require_fresh(found, began["step_up"])
             previous = request.cookies.get(cookies.SESSION) or began["previous"] or None
-            value = await self.sessions.begin(tokens, previous, _address(request))
+            action = "session.step_up" if began["step_up"] else "session.begin"
+            value = await self.sessions.begin(tokens, previous, self.visit_of(request), action)
         except Unauthenticated as error:
             # A 401 would lead to the log-in again, where a person who is known comes straight back: a loop.
-            log.warning("login_failed", reason=getattr(error, "reason", error.message))
-            raise Forbidden(_FAILED) from error
+            raise await self._refused(request, error.reason or "code") from error
         response = rendering.page(request, "signed_in.html", {"next": local_path(began["next"])})
         cookies.set_session(response, value, int(ABSOLUTE_LIFE.total_seconds()))
         cookies.clear(response, cookies.LOGIN)
@@ -85,42 +97,55 @@ class Login:
         session: Session | None = getattr(request.state, "session", None)
         if session is None:
             raise Malformed("an access token has no session here to end")
-        await self.sessions.end(session, _address(request))
+        await self.sessions.end(session, self.visit_of(request))
         response = RedirectResponse(self.provider.logout_url(session.id_token), 303)
         cookies.clear(response, cookies.SESSION)
         response.headers["clear-site-data"] = '"cache", "storage"'
         return response
 
-    def _began(self, request: Request) -> dict[str, str]:
+    async def _began(self, request: Request) -> dict[str, str]:
         """Return the log-in that this browser began and that this response belongs to (RFC 9700, 4.7)."""
         began = self.sealed.get(request, cookies.LOGIN)
         if began is None:
-            raise Forbidden(_FAILED)
+            raise await self._refused(request, "not_begun")
         state = request.query_params.get("state", "").encode("utf-8", "replace")
         if not hmac.compare_digest(state, began["state"].encode()):
-            raise Forbidden(_FAILED)
+            raise await self._refused(request, "state")
         return began
 
-    def _code(self, request: Request) -> str:
+    async def _code(self, request: Request) -> str:
         query = request.query_params
         # RFC 9207: an answer of another issuer must not be redeemed at ours.
         if query.get("iss", self.provider.issuer) != self.provider.issuer:
-            raise Forbidden(_FAILED)
+            raise await self._refused(request, "issuer")
         if "code" not in query:
             log.info("login_refused_by_provider", error=query.get("error", "")[:60])
-            raise Forbidden(_FAILED)
+            raise await self._refused(request, "provider")
         return query["code"]
 
-    async def _check_id_token(self, tokens: Tokens, nonce: str) -> None:
-        await self.verifier.verify_id_token(tokens.id_token, nonce, self.provider.client_id)
+    async def _check_id_token(self, tokens: Tokens, nonce: str) -> IdClaims:
+        return await self.verifier.verify_id_token(tokens.id_token, nonce, self.provider.client_id)
+
+    async def _refused(self, request: Request, reason: str) -> Forbidden:
+        """Record a log-in that failed, and return what its browser is told: one answer for all reasons."""
+        log.warning("login_failed", reason=reason)
+        await self.on_refused(request, Unauthenticated(_FAILED, f"login_{reason}"))
+        return Forbidden(_FAILED)
 
 
-def _address(request: Request) -> str | None:
-    return request.client.host if request.client else None
+def _require_fresh(claims: IdClaims, asked_at: str) -> None:
+    """Refuse a step-up that the identity provider answered without a new log-in (OpenID Connect Core, 3.1.2.1)."""
+    if not asked_at:
+        return
+    earliest = datetime.fromisoformat(asked_at) - timedelta(seconds=LEEWAY_SECONDS)
+    if claims.authenticated_at is None or claims.authenticated_at < earliest:
+        raise Unauthenticated(_FAILED, "not_fresh")
 
 
 def on_error(request: Request, error: AppError) -> Response | None:
     """Lead a signed-out browser to the log-in and back; everything else gets a page or a problem document."""
+    if isinstance(error, step_up.StepUpRequired):
+        return step_up.answer(request, error)
     asks_for_page = "text/html" in request.headers.get("accept", "")
     if not (isinstance(error, Unauthenticated) and asks_for_page and request.method == "GET"):
         return rendering.error_page(request, _explained(request, error))

@@ -78,6 +78,10 @@ class IdentityProvider:
         }
         return f"{self.issuer}{_PROTOCOL}/auth?{urlencode(query)}"
 
+    def step_up_url(self, attempt: LoginAttempt) -> str:
+        """As ``login_url``, but whoever is known there must prove anew who they are."""
+        return f"{self.login_url(attempt)}&{urlencode({'prompt': 'login', 'max_age': '0'})}"
+
     def logout_url(self, id_token: str) -> str:
         query = {"id_token_hint": id_token, "post_logout_redirect_uri": self.after_logout_uri}
         return f"{self.issuer}{_PROTOCOL}/logout?{urlencode(query)}"
@@ -107,17 +111,31 @@ class IdentityProvider:
         """
         return await self._tokens({"grant_type": "refresh_token", "refresh_token": refresh_token})
 
-    async def _tokens(self, form: dict[str, str]) -> Tokens:
+    async def revoke(self, refresh_token: str) -> None:
+        """End the log-in behind a refresh token (RFC 7009); what cannot be ended now is logged, and ends by idling."""
+        form = {"token": refresh_token, "token_type_hint": "refresh_token"}
+        try:
+            response = await self._post("revoke", form)
+        except Unavailable:
+            log.warning("log_in_not_revoked", reason="away")
+            return
+        if not response.is_success:
+            log.warning("log_in_not_revoked", reason=f"status {response.status_code}")
+
+    async def _post(self, endpoint: str, form: dict[str, str]) -> httpx2.Response:
         # RFC 6749 section 2.3.1: both halves are form-encoded before they become Basic credentials.
         secret = quote(self.client_secret.get_secret_value(), safe="")
         try:
-            response = await self.http.post(
-                f"{self.internal_url}{_PROTOCOL}/token",
+            return await self.http.post(
+                f"{self.internal_url}{_PROTOCOL}/{endpoint}",
                 data=form,
                 auth=(quote(self.client_id, safe=""), secret),
             )
         except httpx2.RequestError as error:
             raise Unavailable("the identity provider is away") from error
+
+    async def _tokens(self, form: dict[str, str]) -> Tokens:
+        response = await self._post("token", form)
         if not response.is_success:
             raise _refusal(response)
         try:

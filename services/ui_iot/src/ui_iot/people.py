@@ -11,10 +11,11 @@ from ui_iot import store
 
 if TYPE_CHECKING:
     from pulse_common.identity import Principal, TenantId
-    from pulse_common.tenancy import TenantTx
+    from pulse_common.tenancy import Database, TenantTx
 
 EVERYBODY = frozenset({Role.CUSTOMER, Role.TENANT_ADMIN})
 ADMINISTRATORS = frozenset({Role.TENANT_ADMIN})
+ANYBODY = EVERYBODY | {Role.OPERATOR, Role.OPERATOR_ADMIN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,18 @@ async def viewer_of(tx: TenantTx, principal: Principal) -> Viewer:
         tenant_name=tenant_name,
         can_manage=not ADMINISTRATORS.isdisjoint(principal.roles),
     )
+
+
+async def find_viewer(db: Database, principal: Principal) -> Viewer:
+    """Describe whoever asks for a page that is not about a tenant: operators have none.
+
+    Raises:
+        Forbidden: their tenant is unknown here or suspended.
+    """
+    if principal.tenant is None:
+        return stranger(principal)
+    async with db.tenant_connection(principal.tenant) as tx:
+        return await viewer_of(tx, principal)
 
 
 def stranger(principal: Principal) -> Viewer:

@@ -16,7 +16,7 @@ import structlog
 
 from pulse_common import audit
 from pulse_common.errors import Unauthenticated, Unavailable
-from ui_iot import store
+from ui_iot import session_store
 from ui_iot.vault import SIGNED_OUT
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ class Refresher:
     vault: Vault
     provider: IdentityProvider
     clock: Clock
-    _flights: dict[bytes, asyncio.Task[store.SessionRow]] = field(default_factory=dict)
+    _flights: dict[bytes, asyncio.Task[session_store.SessionRow]] = field(default_factory=dict)
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
 
-    def is_due(self, row: store.SessionRow) -> bool:
+    def is_due(self, row: session_store.SessionRow) -> bool:
         return self.clock() + REFRESH_BEFORE >= row.access_expires_at
 
-    async def refresh(self, session_hash: bytes) -> store.SessionRow:
+    async def refresh(self, session_hash: bytes) -> session_store.SessionRow:
         """Return the session with good tokens.
 
         Raises:
@@ -63,14 +63,14 @@ class Refresher:
         except TimeoutError:
             raise Unavailable("the identity provider does not answer") from None
 
-    def _landed(self, session_hash: bytes, done: asyncio.Task[store.SessionRow]) -> None:
+    def _landed(self, session_hash: bytes, done: asyncio.Task[session_store.SessionRow]) -> None:
         del self._flights[session_hash]
         if not done.cancelled():
             done.exception()  # seen, even if every request that waited for it has gone
 
-    async def _refresh(self, session_hash: bytes) -> store.SessionRow:
+    async def _refresh(self, session_hash: bytes) -> session_store.SessionRow:
         async with self._places, self.db.service_connection("pulse_sessions") as tx:
-            row = await store.lock_session(tx, session_hash)
+            row = await session_store.lock_session(tx, session_hash)
             if row is None:
                 raise Unauthenticated(SIGNED_OUT)
             if not self.is_due(row):
@@ -82,15 +82,15 @@ class Refresher:
         # Outside of the transaction, which keeps the end.
         raise Unauthenticated(SIGNED_OUT)
 
-    async def _renew(self, tx: Tx, row: store.SessionRow) -> store.SessionRow:
+    async def _renew(self, tx: Tx, row: session_store.SessionRow) -> session_store.SessionRow:
         tokens = await self.provider.refresh(self.vault.open(row.tokens_sealed).refresh_token)
         expires_at = self.clock() + timedelta(seconds=tokens.expires_in)
         renewed = row.with_tokens(self.vault.seal(tokens), expires_at)
-        await store.replace_tokens(tx, row.session_hash, renewed.tokens_sealed, expires_at)
+        await session_store.replace_tokens(tx, row.session_hash, renewed.tokens_sealed, expires_at)
         return renewed
 
-    async def _end(self, tx: Tx, row: store.SessionRow) -> None:
-        await store.delete_session(tx, row.session_hash)
+    async def _end(self, tx: Tx, row: session_store.SessionRow) -> None:
+        await session_store.delete_session(tx, row.session_hash)
         act = audit.Act(
             actor_kind="service",
             actor_id="identity_provider",

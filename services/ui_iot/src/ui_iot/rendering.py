@@ -38,7 +38,11 @@ def page(
         "csrf_token": session.csrf_token if session else "",
     }
     html = _PAGES.get_template(template).render({**shared, **context})
-    return HTMLResponse(html, status)
+    response = HTMLResponse(html, status)
+    if session:
+        # For scripts to keep in memory; another origin cannot read the header.
+        response.headers["x-csrf-token"] = session.csrf_token
+    return response
 
 
 def error_page(request: Request, error: AppError) -> HTMLResponse | None:

@@ -7,13 +7,17 @@ import binascii
 
 from pydantic import Field, SecretStr, field_validator
 
-from pulse_common.settings import Key, Secret, ServiceSettings
+from pulse_common.ratelimit_store import RateLimitSettings
+from pulse_common.settings import Key, Networks, Secret, ServiceSettings
 
 KEY_BYTES = 32
 
 
-class Settings(ServiceSettings):
-    """``public_url`` is the origin as browsers write it, without a path; the keys are base64 of 32 bytes."""
+class Settings(RateLimitSettings, ServiceSettings):
+    """``public_url`` is the origin as browsers write it, without a path; the keys are base64 of 32 bytes.
+
+    ``trusted_proxies`` are the networks whose X-Forwarded-For counts; none by default, so the TCP peer is the client.
+    """
 
     # Compared with the Origin header as it is, so it must be spelt like one.
     public_url: str = Field(pattern=r"^https://[a-z0-9.-]+(:[1-9][0-9]*)?$")
@@ -25,6 +29,10 @@ class Settings(ServiceSettings):
     oidc_client_secret: Key
     session_encryption_key: SecretStr
     session_encryption_key_previous: SecretStr | None = None
+    trusted_proxies: Networks = ()
+    step_up_max_age_seconds: int = Field(default=300, ge=30)
+    auth_attempts_per_minute: int = Field(default=30, ge=1)
+    api_requests_per_minute: int = Field(default=600, ge=1)
 
     @field_validator("session_encryption_key", "session_encryption_key_previous")
     @classmethod

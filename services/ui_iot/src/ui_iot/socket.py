@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
     from starlette.websockets import WebSocket
 
-    from pulse_common.identity import TenantId
+    from pulse_common.identity import Principal, TenantId
     from pulse_common.tenancy import Database
     from ui_iot.callers import Callers
     from ui_iot.live import Hub
+    from ui_iot.notices import Notices
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class LiveSocket:
     hub: Hub
     callers: Callers
     db: Database
+    notices: Notices
     pace: Pace
 
     async def serve(self, socket: WebSocket) -> None:
@@ -71,33 +73,34 @@ class LiveSocket:
             await socket.close(OTHER_ORIGIN)
             return
         try:
-            watcher = Watcher(await self._tenant_of(socket))
+            principal = await self._principal_of(socket)
         except Unavailable:
             await socket.close(TRY_AGAIN)
             return
         except AppError:
             await socket.close(SIGNED_OUT)
             return
+        watcher = Watcher(people.tenant_of(principal))
         await self.hub.join(watcher)
         try:
-            await self._converse(socket, watcher)
+            await self._converse(socket, watcher, principal.subject)
         finally:
             await self.hub.leave(watcher)
 
-    async def _tenant_of(self, socket: WebSocket) -> TenantId:
-        """Return the tenant that this browser may watch now."""
+    async def _principal_of(self, socket: WebSocket) -> Principal:
+        """Return whose browser this is, if they may watch their tenant now."""
         session = await self.callers.look_at_session(socket)
         tenant = people.tenant_of(session.principal)
         async with self.db.tenant_connection(tenant) as tx:
             await people.require_active_tenant(tx)
-        return tenant
+        return session.principal
 
-    async def _converse(self, socket: WebSocket, watcher: Watcher) -> None:
+    async def _converse(self, socket: WebSocket, watcher: Watcher, subject: str) -> None:
         """Run both directions and the session's watch; the first to end ends the others."""
         work = [
             asyncio.create_task(self._receive(socket, watcher)),
             asyncio.create_task(_send(socket, watcher)),
-            asyncio.create_task(self._until_signed_out(socket, watcher.tenant)),
+            asyncio.create_task(self._until_signed_out(socket, watcher.tenant, subject)),
         ]
         try:
             ended, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
@@ -127,16 +130,21 @@ class LiveSocket:
                 return NOT_UNDERSTOOD
             timeout = None
 
-    async def _until_signed_out(self, socket: WebSocket, tenant: TenantId) -> int:
-        while True:
-            await asyncio.sleep(self.pace.check_session_seconds)
-            try:
-                if await self._tenant_of(socket) != tenant:
+    async def _until_signed_out(self, socket: WebSocket, tenant: TenantId, subject: str) -> int:
+        with self.notices.listen(subject) as heard:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.pace.check_session_seconds):
+                        await heard.wait()
+                heard.clear()
+                try:
+                    found = await self._principal_of(socket)
+                except Unavailable:
+                    continue  # a part that is away is not a log-out
+                except AppError:
                     return SIGNED_OUT
-            except Unavailable:
-                continue  # a part that is away is not a log-out
-            except AppError:
-                return SIGNED_OUT
+                if (found.tenant, found.subject) != (tenant, subject):
+                    return SIGNED_OUT
 
 
 async def _send(socket: WebSocket, watcher: Watcher) -> None:

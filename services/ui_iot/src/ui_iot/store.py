@@ -1,8 +1,7 @@
-"""Every SQL statement of this service."""
+"""Every SQL statement about devices and tenants; those about sessions are in ``session_store``."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from pulse_common.events import MetricValue
-    from pulse_common.tenancy import TenantTx, Tx
+    from pulse_common.tenancy import TenantTx
 
-SESSION = """
-    SELECT session_hash, subject, oidc_session_id, tokens_sealed, csrf_secret, access_expires_at, last_used_at,
-           expires_at
-      FROM web_sessions
-     WHERE session_hash = %(session_hash)s
-"""
 # A device with its last readings and its newest certificate.
 DEVICES = """
     SELECT d.device_id, d.name, d.created_at, s.last_seen_at, s.metrics,
@@ -35,88 +28,6 @@ DEVICES = """
             ORDER BY created_at DESC
             LIMIT 1) c ON true
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRow:
-    session_hash: bytes
-    subject: str
-    oidc_session_id: str | None
-    tokens_sealed: bytes
-    csrf_secret: bytes
-    access_expires_at: datetime
-    last_used_at: datetime
-    expires_at: datetime
-
-    def with_tokens(self, sealed: bytes, access_expires_at: datetime) -> SessionRow:
-        return dataclasses.replace(self, tokens_sealed=sealed, access_expires_at=access_expires_at)
-
-
-async def create_session(tx: Tx, row: SessionRow) -> None:
-    await tx.execute(
-        """
-        INSERT INTO web_sessions (session_hash, subject, oidc_session_id, tokens_sealed, csrf_secret,
-                                  access_expires_at, last_used_at, expires_at)
-        VALUES (%(session_hash)s, %(subject)s, %(oidc_session_id)s, %(tokens_sealed)s, %(csrf_secret)s,
-                %(access_expires_at)s, %(last_used_at)s, %(expires_at)s)
-        """,
-        dataclasses.asdict(row),
-    )
-
-
-async def find_session(tx: Tx, session_hash: bytes) -> SessionRow | None:
-    row = await tx.one_or_none(
-        SESSION,
-        {"session_hash": session_hash},
-    )
-    return None if row is None else SessionRow(**row)
-
-
-async def lock_session(tx: Tx, session_hash: bytes) -> SessionRow | None:
-    """Find a session and keep other refreshers waiting until this transaction ends."""
-    row = await tx.one_or_none(
-        SESSION + " FOR UPDATE",
-        {"session_hash": session_hash},
-    )
-    return None if row is None else SessionRow(**row)
-
-
-async def replace_tokens(
-    tx: Tx, session_hash: bytes, sealed: bytes, access_expires_at: datetime
-) -> None:
-    await tx.execute(
-        """
-        UPDATE web_sessions
-           SET tokens_sealed = %(sealed)s, access_expires_at = %(access_expires_at)s
-         WHERE session_hash = %(session_hash)s
-        """,
-        {
-            "session_hash": session_hash,
-            "sealed": sealed,
-            "access_expires_at": access_expires_at,
-        },
-    )
-
-
-async def touch_session(tx: Tx, session_hash: bytes, now: datetime) -> None:
-    await tx.execute(
-        "UPDATE web_sessions SET last_used_at = %(now)s WHERE session_hash = %(session_hash)s",
-        {"session_hash": session_hash, "now": now},
-    )
-
-
-async def delete_session(tx: Tx, session_hash: bytes) -> None:
-    await tx.execute(
-        "DELETE FROM web_sessions WHERE session_hash = %(session_hash)s",
-        {"session_hash": session_hash},
-    )
-
-
-async def delete_ended_sessions(tx: Tx, now: datetime, idle_since: datetime) -> int:
-    return await tx.execute(
-        "DELETE FROM web_sessions WHERE expires_at <= %(now)s OR last_used_at < %(idle_since)s",
-        {"now": now, "idle_since": idle_since},
-    )
 
 
 async def find_tenant_name(tx: TenantTx) -> str | None:

@@ -1,0 +1,5 @@
+/** The page of sessions: its times stay fresh. */
+
+import { keepTimesFresh } from "./time.js";
+
+keepTimesFresh();

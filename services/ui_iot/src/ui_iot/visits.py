@@ -1,0 +1,34 @@
+"""Where a request came from and with what: what the audit log and a person's list of sessions say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pulse_common.client_address import client_address
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from pulse_common.client_address import Network
+
+LONGEST_USER_AGENT = 300
+
+VisitOf = Callable[["HTTPConnection"], "Visit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    address: str | None
+    user_agent: str | None
+
+    def details(self) -> dict[str, object]:
+        return {"user_agent": self.user_agent}
+
+
+def visit_of(connection: HTTPConnection, trusted: tuple[Network, ...]) -> Visit:
+    """Read who came; an address is our proxy's word only, a user agent whatever the client likes to say."""
+    said = connection.headers.get("user-agent", "")
+    shown = "".join(character for character in said if character.isprintable())
+    return Visit(client_address(connection, trusted), shown[:LONGEST_USER_AGENT] or None)
