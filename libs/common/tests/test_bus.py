@@ -179,6 +179,31 @@ async def test_outcomes_reach_the_server(bus: Bus) -> None:
     assert parked.data == b"never"
 
 
+async def test_stopped_consumer_hands_back_what_it_had(bus: Bus) -> None:
+    began, again = asyncio.Event(), asyncio.Event()
+    patient = dataclasses.replace(CONSUMER, ack_wait_seconds=60)
+
+    async def hang(_: Message) -> Outcome:
+        began.set()
+        await asyncio.sleep(60)
+        return Done()
+
+    async def finish(_: Message) -> Outcome:
+        again.set()
+        return Done()
+
+    await bus.publish_stored("pulse.events.a.b", b"x", message_id="x")
+    first = asyncio.create_task(consume(bus, patient, hang))
+    await until(began)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    second = asyncio.create_task(consume(bus, patient, finish))
+
+    await until(again, seconds=5)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+
+
 async def test_consumer_survives_a_server_that_is_killed(bus: Bus, nats_server: Nats) -> None:
     received: list[bytes] = []
     both = asyncio.Event()

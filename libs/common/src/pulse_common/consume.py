@@ -8,6 +8,7 @@ the consumer is gone, the loop subscribes anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -124,7 +125,11 @@ async def _pull(bus: Bus, consumer: Consumer, work: BatchHandler) -> None:
                     log.warning("consumer_silent", consumer=consumer.name)
                     return
                 continue
-            outcomes = await work([_StreamMessage(m, bus, consumer.name) for m in fetched])
+            try:
+                outcomes = await work([_StreamMessage(m, bus, consumer.name) for m in fetched])
+            except asyncio.CancelledError:
+                await _hand_back(fetched)
+                raise
             for outcome in outcomes:
                 name = type(outcome).__name__.lower()
                 metrics.MESSAGES.labels(consumer.stream, consumer.name, name).inc()
@@ -145,6 +150,13 @@ async def _subscribe(
     )
     await jetstream.add_consumer(consumer.stream, wanted)
     return await jetstream.pull_subscribe_bind(consumer.name, consumer.stream)
+
+
+async def _hand_back(fetched: Sequence[Msg]) -> None:
+    """Let another replica, or our own next start, have at once what a stop left undone."""
+    for message in fetched:
+        with contextlib.suppress(*_TROUBLE):  # settled already, or the server is away
+            await message.nak()
 
 
 async def _unsubscribe(subscription: JetStreamContext.PullSubscription) -> None:
