@@ -37,7 +37,7 @@ def address_of(connection: HTTPConnection) -> str | None:
 
 
 def request(address: str = "192.0.2.1") -> Request:
-    headers = [(b"x-test-address", address.encode())]
+    headers = [(b"x-test-address", address.encode()), (b"user-agent", b"curl/8")]
     return Request({"type": "http", "headers": headers, "method": "GET", "path": "/"})
 
 
@@ -103,7 +103,7 @@ async def test_a_refused_token_leaves_one_row_with_its_reason(
             "signature",
             mark,
             "request-1234",
-            {},
+            {"user_agent": "curl/8"},
         )
     ]
 

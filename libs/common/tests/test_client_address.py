@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
-from pulse_common.client_address import address_behind, client_address, parse_networks
+from pulse_common.client_address import (
+    LONGEST_USER_AGENT,
+    address_behind,
+    client_address,
+    parse_networks,
+    user_agent,
+)
 from pulse_common.settings import Networks, ServiceSettings, SettingsError, load
 
 PROXY = "10.0.0.2"
@@ -135,3 +141,16 @@ def test_connection_gives_its_peer_and_every_header_line() -> None:
 
     assert client_address(HTTPConnection(scope), TRUSTED) == "203.0.113.9"
     assert client_address(HTTPConnection({**scope, "client": None}), TRUSTED) is None
+
+
+@given(said=anything)
+def test_user_agent_is_one_short_line_that_a_database_takes(said: str) -> None:
+    header = (b"user-agent", (said * 20).encode("latin-1"))
+
+    kept = user_agent(HTTPConnection({"type": "http", "headers": [header]}))
+
+    assert kept is None or (kept.isprintable() and 0 < len(kept) <= LONGEST_USER_AGENT)
+
+
+def test_client_that_says_nothing_of_itself_has_no_user_agent() -> None:
+    assert user_agent(HTTPConnection({"type": "http", "headers": []})) is None

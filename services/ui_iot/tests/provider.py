@@ -90,7 +90,9 @@ class FakeProvider:
         proof = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         if grant is None or grant.challenge != proof:
             return _refusal(400, "invalid_grant")
-        return self._answer(grant.claims, grant.nonce)
+        # A refresh does not change when the person proved who they are.
+        logged_in = {"auth_time": int(self.clock().timestamp()), **grant.claims}
+        return self._answer(logged_in, grant.nonce)
 
     def _answer(self, claims: Mapping[str, object], nonce: str | None) -> httpx2.Response:
         now = dataclasses.replace(self.issuer, now=self.clock())

@@ -47,6 +47,7 @@ INTERNAL_URL = "http://idp.internal/realms/pulse"
 KEY = b"k" * 32
 HTML = {"accept": "text/html"}
 PROXIES = parse_networks("127.0.0.1")
+HURRIED = Pace(subscribe_seconds=0.3, check_session_seconds=0.1)
 PLENTY = Rates(auth_per_minute=10_000, api_per_minute=10_000)
 ISSUER = tokens.Issuer(NOW)
 """One key for all tests: making one is slow."""
@@ -147,9 +148,18 @@ class Rig:
         )
         return device
 
-    def sessions(self, subject: str) -> int:
+    def acts(self, subject: object) -> list[tuple[str, str, str | None]]:
+        """Return what the audit log says of a person's sessions, oldest first: action, actor kind, reason."""
+        found = self.superuser.execute(
+            "SELECT action, actor_kind, reason FROM audit_log WHERE object_kind = 'session'"
+            " AND (actor_id = %(subject)s OR details ->> 'subject' = %(subject)s) ORDER BY at, audit_id",
+            {"subject": str(subject)},
+        ).fetchall()
+        return [(str(row[0]), str(row[1]), row[2]) for row in found]
+
+    def sessions(self, subject: object) -> int:
         row = self.superuser.execute(
-            "SELECT count(*) FROM web_sessions WHERE subject = %s", [subject]
+            "SELECT count(*) FROM web_sessions WHERE subject = %s", [str(subject)]
         ).fetchone()
         assert row is not None
         return int(row[0])
@@ -171,6 +181,7 @@ async def open_rig(
     superuser: psycopg.Connection,
     keys: list[bytes] | None = None,
     rates: Rates = PLENTY,
+    pace: Pace = HURRIED,
 ) -> AsyncIterator[Rig]:
     def clock() -> datetime:
         return rig.now
@@ -210,7 +221,8 @@ async def open_rig(
             on_refused=AuthAudit(database, address_of=address_of).refused,
             trusted_proxies=PROXIES,
             rates=rates,
-            pace=Pace(subscribe_seconds=0.3, check_session_seconds=0.1),
+            live_views_per_person=3,
+            pace=pace,
         )
         rig = Rig(database, bus, provider, hub, create_app(parts), superuser)
         stack.push_async_callback(rig.close_browsers)

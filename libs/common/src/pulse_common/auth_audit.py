@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pulse_common import audit, metrics
+from pulse_common.client_address import user_agent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +83,7 @@ class AuthAudit:
             window.count(error.reason, address or "unknown")
             return
         window.rows_left -= 1
-        if not await self._write(error.reason, address, {}):
+        if not await self._write(error.reason, address, {"user_agent": user_agent(request)}):
             window.rows_left = 0
             window.count(error.reason, address or "unknown")
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import HTTPConnection
 
+LONGEST_USER_AGENT = 300
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -36,6 +38,13 @@ def client_address(connection: HTTPConnection, trusted: Iterable[Network]) -> st
     peer = connection.client.host if connection.client else None
     forwarded = connection.headers.getlist("x-forwarded-for")
     return address_behind(peer, forwarded, trusted)
+
+
+def user_agent(connection: HTTPConnection) -> str | None:
+    """Return what the client says that it is, fit to be kept: one short line, believed for nothing."""
+    said = connection.headers.get("user-agent", "")
+    shown = "".join(character for character in said if character.isprintable())
+    return shown[:LONGEST_USER_AGENT] or None
 
 
 def address_behind(

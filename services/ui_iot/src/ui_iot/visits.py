@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pulse_common.client_address import client_address
+from pulse_common.client_address import client_address, user_agent
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from pulse_common.client_address import Network
-
-LONGEST_USER_AGENT = 300
 
 VisitOf = Callable[["HTTPConnection"], "Visit"]
 
@@ -29,6 +27,4 @@ class Visit:
 
 def visit_of(connection: HTTPConnection, trusted: tuple[Network, ...]) -> Visit:
     """Read who came; an address is our proxy's word only, a user agent whatever the client likes to say."""
-    said = connection.headers.get("user-agent", "")
-    shown = "".join(character for character in said if character.isprintable())
-    return Visit(client_address(connection, trusted), shown[:LONGEST_USER_AGENT] or None)
+    return Visit(client_address(connection, trusted), user_agent(connection))

@@ -1,0 +1,120 @@
+"""Log-ins, refused ones too, and log-outs are in the audit log, with where from and what with; and are limited."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from services.ui_iot.tests.people import FIREFOX
+from services.ui_iot.tests.rig import Rig, claims_of, open_rig
+
+from ui_iot.routes import Rates
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    import psycopg
+    from tests.parts import Nats, Postgres
+
+pytestmark = pytest.mark.anyio
+
+FORWARDED = {"x-forwarded-for": "198.51.100.1, 203.0.113.9", "user-agent": FIREFOX}
+
+
+def refusals(rig: Rig, address: str) -> list[tuple[str, str, dict[str, object]]]:
+    found = rig.superuser.execute(
+        "SELECT outcome, reason, details FROM audit_log"
+        " WHERE action = 'credentials.refuse' AND address = %s ORDER BY at, audit_id",
+        [address],
+    ).fetchall()
+    return [(str(row[0]), str(row[1]), row[2]) for row in found]
+
+
+async def test_log_in_and_log_out_name_the_proxys_client_and_the_browser(
+    rig: Rig, acme: UUID
+) -> None:
+    claims = claims_of(acme, "customer")
+    browser = await rig.log_in(rig.browser(**FORWARDED), **claims)
+    await browser.page("/devices")
+
+    await browser.submit("/auth/logout")
+
+    found = rig.superuser.execute(
+        "SELECT action, address, details FROM audit_log WHERE actor_id = %s ORDER BY at",
+        [claims["sub"]],
+    ).fetchall()
+    with_what = ("203.0.113.9", {"user_agent": FIREFOX})
+    assert found == [("session.begin", *with_what), ("session.end", *with_what)]
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("state=forged&code=x", "login_state"),
+        ("{good}&iss=https://elsewhere.example", "login_issuer"),
+        ("state={state}&error=access_denied", "login_provider"),
+        ("state={state}&code=unknown", "login_code"),
+    ],
+)
+async def test_refused_log_in_is_recorded_with_its_reason(
+    rig: Rig, query: str, reason: str
+) -> None:
+    address = f"2001:db8::{uuid4().hex[:4]}"
+    browser = rig.browser(**{**FORWARDED, "x-forwarded-for": address})
+    begun = await browser.page("/auth/login")
+    good = rig.provider.approve(begun.headers["location"], {}).rpartition("&iss=")[0]
+    state = good.partition("&")[0].removeprefix("state=")
+
+    response = await browser.page(f"/auth/callback?{query.format(good=good, state=state)}")
+
+    assert response.status_code == 403
+    [(outcome, found, details)] = refusals(rig, str(ip_address(address)))
+    assert (outcome, found) == ("denied", reason)
+    assert details == {"user_agent": FIREFOX}
+
+
+async def test_callback_that_nobody_began_is_recorded(rig: Rig) -> None:
+    await rig.browser(**{"x-forwarded-for": "203.0.113.77"}).page("/auth/callback?code=a&state=b")
+
+    assert [reason for _, reason, _ in refusals(rig, "203.0.113.77")] == ["login_not_begun"]
+
+
+async def test_refused_token_is_recorded(rig: Rig) -> None:
+    headers = {"authorization": "Bearer forged", "x-forwarded-for": "203.0.113.78"}
+
+    await rig.browser().get("/api/v2/devices", headers=headers)
+
+    assert [reason for _, reason, _ in refusals(rig, "203.0.113.78")] == ["malformed"]
+
+
+async def test_log_ins_are_limited_for_each_address(
+    postgres: Postgres, nats_server: Nats, superuser: psycopg.Connection
+) -> None:
+    rates = Rates(auth_per_minute=2, api_per_minute=2)
+    async with open_rig(postgres, nats_server, superuser, rates=rates) as rig:
+        for path in ("/auth/login", "/auth/callback"):
+            # What a client writes in front of the proxy's word does not choose its bucket.
+            claims = [{"x-forwarded-for": f"10.0.0.{n}, 203.0.113.5"} for n in range(3)]
+            answers = [await rig.browser(**claim).get(path) for claim in claims]
+            other = await rig.browser(**{"x-forwarded-for": "203.0.113.6"}).get(path)
+
+            assert [a.status_code == 429 for a in answers] == [False, False, True]
+            assert int(answers[2].headers["retry-after"]) > 0
+            assert other.status_code != 429
+
+
+async def test_api_is_limited_for_each_person(
+    postgres: Postgres, nats_server: Nats, superuser: psycopg.Connection
+) -> None:
+    rates = Rates(auth_per_minute=100, api_per_minute=2)
+    async with open_rig(postgres, nats_server, superuser, rates=rates) as rig:
+        tenant = rig.tenant()
+        greedy, other = rig.bearer(tenant), rig.bearer(tenant)
+        paths = ["/api/v2/devices", "/api/v2/session", "/api/v2/sessions"]
+
+        codes = [(await rig.browser().get(p, headers=greedy)).status_code for p in paths]
+
+        assert codes == [200, 200, 429]
+        assert (await rig.browser().get(paths[0], headers=other)).status_code == 200
