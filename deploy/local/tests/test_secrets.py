@@ -40,6 +40,7 @@ def test_secrets_are_long_enough_for_every_service(tmp_path: Path) -> None:
     made = load_or_create_secrets(tmp_path / "secrets.json")
 
     long = [made.oidc_client, made.provision_admin_key, made.ca_key_passphrase, made.mqtt_auth]
+    long += [made.oidc_admin_client, made.oidc_api_client]
     long += [made.mqtt_admin, made.broker_api_secret, *made.nats.values(), *made.database.values()]
     assert min(map(len, long)) >= 32
     assert len(base64.b64decode(made.session_encryption_key)) == 32

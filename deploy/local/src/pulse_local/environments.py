@@ -94,8 +94,15 @@ class Environments:
             "IDP_ISSUER": self.issuer,
             "IDP_DATA_DIR": str(self.data / "idp"),
             "IDP_CLIENT_SECRET": self.secrets.oidc_client,
+            "IDP_ADMIN_CLIENT_SECRET": self.secrets.oidc_admin_client,
+            "IDP_API_CLIENT_SECRET": self.secrets.oidc_api_client,
             "IDP_REDIRECT_URI": f"{self.public_url}/auth/callback",
             "IDP_POST_LOGOUT_URI": f"{self.public_url}/",
+            # Past the edge, whose certificate is the development CA's.
+            "IDP_BACKCHANNEL_LOGOUT_URI": (
+                f"http://127.0.0.1:{self.ports.ui_iot}/auth/backchannel-logout"
+            ),
+            "IDP_SMTP_PORT": str(self.ports.smtp),
             "IDP_DEMO_PASSWORD": self.secrets.demo_password,
         }
 

@@ -34,6 +34,8 @@ class Secrets:
     database: dict[str, str]
     nats: dict[str, str]
     oidc_client: str
+    oidc_admin_client: str
+    oidc_api_client: str
     session_encryption_key: str
     provision_admin_key: str
     ca_key_passphrase: str
@@ -65,6 +67,8 @@ def _generate() -> Secrets:
         database={login: _token() for login in LOGINS},
         nats={login: _token() for login in LOGINS},
         oidc_client=_token(),
+        oidc_admin_client=_token(),
+        oidc_api_client=_token(),
         session_encryption_key=base64.b64encode(secrets.token_bytes(32)).decode(),
         provision_admin_key=_token(),
         ca_key_passphrase=_token(),

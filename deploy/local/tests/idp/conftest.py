@@ -32,6 +32,7 @@ CALLBACK = "https://localhost:8443/auth/callback"
 HOME = "https://localhost:8443/"
 PASSWORD = "correct horse"
 SECRET = "s" * 40
+ADMIN_SECRET = "a" * 40
 ALICE = "alice@acme.example"
 
 
@@ -145,6 +146,11 @@ def settings(data_dir: Path, port: int = 1) -> Settings:
         client_secret=SECRET,
         redirect_uri=CALLBACK,
         post_logout_uri=HOME,
+        admin_client_secret=ADMIN_SECRET,
+        api_client_secret=SECRET,
+        # Nobody listens there; the suite in tests/identity has a receiver and a mail box.
+        backchannel_logout_uri="http://127.0.0.1:1/auth/backchannel-logout",
+        smtp_port=1,
         demo_password=PASSWORD,
     )
 

@@ -100,12 +100,12 @@ def test_tokens_have_keycloaks_shape(browser: Browser, application: Application)
 
     assert set(access) == {
         "exp", "iat", "auth_time", "jti", "iss", "aud", "sub", "typ", "azp", "sid", "acr",
-        "allowed-origins", "realm_access", "resource_access", "scope", "email_verified", "name",
+        "realm_access", "scope", "email_verified", "name",
         "preferred_username", "given_name", "family_name", "email", "tenant_id",
     }  # fmt: skip
-    assert access["aud"] == ["pulse-api", "account"]
+    assert access["aud"] == "pulse-api"
     assert access["exp"] - access["iat"] == 300
-    assert access["allowed-origins"] == ["https://localhost:8443"]
+    assert access["realm_access"] == {"roles": ["tenant-admin"]}
     assert (identity["typ"], identity["aud"], identity["nonce"]) == ("ID", "pulse-ui", "the nonce")
     assert (refresh["typ"], refresh["aud"]) == ("Refresh", ISSUER)
     assert "nonce" not in access
@@ -176,13 +176,10 @@ def test_pkce_with_s256_is_required(
     ("changes", "code"),
     [
         ({"response_type": "token"}, "unsupported_response_type"),
-        ({"response_type": None}, "unsupported_response_type"),
+        ({"response_type": None}, "invalid_request"),
         ({"scope": "openid offline_access"}, "invalid_scope"),
         ({"prompt": "none"}, "login_required"),
-        ({"request": "eyJ"}, "request_not_supported"),
-        ({"request_uri": "https://evil.example"}, "request_not_supported"),
         ({"response_mode": "fragment"}, "invalid_request"),
-        ({"max_age": "soon"}, "invalid_request"),
     ],
 )
 def test_the_client_is_told_what_was_wrong(
@@ -206,6 +203,10 @@ def test_the_client_is_told_what_was_wrong(
         {"redirect_uri": None},
         {"client_id": "other"},
         {"client_id": None},
+        {"client_id": "pulse-ui-admin"},
+        {"request": "eyJ"},
+        {"request_uri": "https://evil.example"},
+        {"max_age": "soon"},
         {"client_id": "other", "response_type": "token"},
         {"redirect_uri": "https://evil.example", "response_type": "token"},
         {"redirect_uri": "https://evil.example", "scope": "nonsense", "prompt": "none"},
@@ -230,7 +231,7 @@ def test_a_parameter_given_twice_is_refused(browser: Browser, application: Appli
     assert "location" not in response.headers
 
 
-def test_a_code_is_good_once_and_a_second_use_ends_the_session(
+def test_a_code_is_good_once_and_a_second_use_ends_what_came_of_it(
     browser: Browser, application: Application
 ) -> None:
     code = application.answer_of(browser.log_in(application.log_in_url()))["code"]
@@ -251,7 +252,7 @@ def test_a_code_is_good_once_and_a_second_use_ends_the_session(
         ({"redirect_uri": ""}, "invalid_grant"),
         ({"code": "unknown"}, "invalid_grant"),
         ({"grant_type": "password"}, "unsupported_grant_type"),
-        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
+        ({"grant_type": "client_credentials"}, "unauthorized_client"),
     ],
 )
 def test_a_wrong_exchange_is_refused(
@@ -298,7 +299,7 @@ def test_a_broken_authorization_header_is_no_server_error(
     assert refused.status_code in {400, 401}
 
 
-def test_a_refresh_token_is_good_once_and_reuse_ends_the_session(
+def test_a_refresh_token_is_good_once_and_reuse_ends_its_family(
     provider: httpx2.Client, browser: Browser, application: Application
 ) -> None:
     first = application.tokens(browser)
@@ -310,8 +311,8 @@ def test_a_refresh_token_is_good_once_and_reuse_ends_the_session(
 
     assert (reused.status_code, reused.json()["error"]) == (400, "invalid_grant")
     assert application.refresh(second.json()["refresh_token"]).json()["error"] == "invalid_grant"
-    page = browser.get(application.log_in_url())
-    assert page.status_code == 200  # the session is gone, so the form is shown again
+    # As in Keycloak: what the client had has ended, not the person's log-in.
+    assert "code" in application.answer_of(browser.get(application.log_in_url()))
 
 
 def test_two_log_ins_of_one_browser_refresh_apart(

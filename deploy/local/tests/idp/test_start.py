@@ -26,6 +26,10 @@ def environment(data_dir: Path, port: int) -> dict[str, str]:
         "IDP_ISSUER": "https://localhost:8443/realms/pulse",
         "IDP_DATA_DIR": str(data_dir),
         "IDP_CLIENT_SECRET": "s" * 40,
+        "IDP_ADMIN_CLIENT_SECRET": "a" * 40,
+        "IDP_API_CLIENT_SECRET": "p" * 40,
+        "IDP_BACKCHANNEL_LOGOUT_URI": "https://localhost:8443/auth/backchannel-logout",
+        "IDP_SMTP_PORT": "2525",
         "IDP_REDIRECT_URI": "https://localhost:8443/auth/callback",
         "IDP_POST_LOGOUT_URI": "https://localhost:8443/",
         "IDP_DEMO_PASSWORD": "correct horse",
@@ -51,6 +55,10 @@ def test_the_key_is_kept_and_private(tmp_path: Path) -> None:
         ("IDP_ISSUER", "javascript:/realms/pulse"),
         ("IDP_REDIRECT_URI", "https://localhost/cb?x=1"),
         ("IDP_CLIENT_SECRET", "short"),
+        ("IDP_ADMIN_CLIENT_SECRET", "short"),
+        ("IDP_API_CLIENT_SECRET", ""),
+        ("IDP_BACKCHANNEL_LOGOUT_URI", ""),
+        ("IDP_SMTP_PORT", "70000"),
         ("IDP_DEMO_PASSWORD", "short"),
         ("IDP_DATA_DIR", ""),
     ],
@@ -72,7 +80,7 @@ def test_settings_do_not_show_their_secrets(tmp_path: Path) -> None:
     shown = repr(parse_settings(environment(tmp_path, 1)))
 
     assert "correct horse" not in shown
-    assert "s" * 40 not in shown
+    assert not [letter for letter in "sap" if letter * 40 in shown]
 
 
 def test_the_program_refuses_to_start_in_production(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The development identity provider: Keycloak's paths and token shapes, four demo people, nothing kept but its key."""
+"""The development identity provider: Keycloak's paths, pages and token shapes; only its key is kept."""

@@ -11,8 +11,11 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pulse_local.idp.admin import AdminApi
+from pulse_local.idp.back_channel import BackChannel
 from pulse_local.idp.codes import Codes, LogIns
 from pulse_local.idp.endpoints import Endpoints
+from pulse_local.idp.invitations import ACTION_PATH, Invitations
 from pulse_local.idp.keys import load_or_create_key
 from pulse_local.idp.login import ACTION, LogInPages
 from pulse_local.idp.logout import LogOutPages
@@ -36,15 +39,19 @@ PROTOCOL = f"{REALM_PATH}/protocol/openid-connect"
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Starlette:
     realm, key = build_realm(settings), load_or_create_key(settings.data_dir)
+    minter = Minter(realm, key, clock)
     server = ProtocolServer(
         realm=realm,
         sessions=Sessions(clock),
         codes=Codes(clock),
-        minter=Minter(realm, key, clock),
+        minter=minter,
         clock=clock,
     )
+    back_channel = BackChannel(settings.backchannel_logout_uri, minter)
+    invitations = Invitations(realm, settings.smtp_port, clock)
+    admin = AdminApi(server=server, invitations=invitations, back_channel=back_channel)
     log_in = LogInPages(server=server, log_ins=LogIns(clock), throttle=Throttle(clock), clock=clock)
-    endpoints, log_out = Endpoints(server=server, key=key), LogOutPages(server)
+    endpoints, log_out = Endpoints(server=server, key=key), LogOutPages(server, back_channel)
 
     async def not_found(_: Request, __: Exception) -> Response:
         return error_page("There is no such page.", settings.post_logout_uri, 404)
@@ -59,7 +66,11 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
             Route(f"{PROTOCOL}/revoke", endpoints.revoke, methods=["POST"]),
             Route(f"{PROTOCOL}/userinfo", endpoints.userinfo, methods=["GET", "POST"]),
             Route(f"{PROTOCOL}/logout", log_out.log_out, methods=["GET", "POST"]),
+            Route(ACTION_PATH, invitations.answer, methods=["GET", "POST"]),
+            *admin.routes(),
             Route("/resources/pulse/pulse.css", _stylesheet),
+            Route(ACTION_PATH, invitations.answer, methods=["GET", "POST"]),
+            *admin.routes(),
             Route("/resources/pulse/icon.svg", _icon),
             Route("/health/ready", _ready),
         ],

@@ -46,7 +46,15 @@ class Endpoints:
                 "end_session_endpoint": f"{protocol}/logout",
                 "jwks_uri": f"{protocol}/certs",
                 "revocation_endpoint": f"{protocol}/revoke",
-                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "grant_types_supported": [
+                    "authorization_code",
+                    "client_credentials",
+                    "refresh_token",
+                ],
+                "acr_values_supported": ["1", "2"],
+                "prompt_values_supported": ["none", "login"],
+                "backchannel_logout_supported": True,
+                "backchannel_logout_session_supported": True,
                 "response_types_supported": ["code"],
                 "response_modes_supported": ["query"],
                 "subject_types_supported": ["public"],
@@ -78,12 +86,13 @@ class Endpoints:
     async def userinfo(self, request: Request) -> Response:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         claims = self.server.minter.read_access_token(token) if kind.lower() == "bearer" else None
-        session = self.server.sessions.find(str(claims["sid"])) if claims else None
-        if claims is None or session is None:
+        session = self.server.sessions.find(str(claims.get("sid"))) if claims else None
+        found = self.server.realm.people.find(session.subject) if session else None
+        if claims is None or found is None:
             return _refuse(401, "invalid_token", "the token is not valid", challenge="Bearer")
         if "openid" not in str(claims["scope"]).split():
             return _refuse(403, "insufficient_scope", "openid is required", challenge="Bearer")
-        return JSONResponse({"sub": session.user.subject} | person(session.user))
+        return JSONResponse({"sub": found.subject} | person(found))
 
     async def revoke(self, request: Request) -> Response:
         """End the session behind a refresh token (RFC 7009); an unknown token is as good as revoked."""

@@ -10,16 +10,20 @@ from uuid import uuid4
 import structlog
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError
-from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
+from authlib.oauth2.rfc6749.grants import (
+    AuthorizationCodeGrant,
+    ClientCredentialsGrant,
+    RefreshTokenGrant,
+)
 from authlib.oauth2.rfc7636 import CodeChallenge
 
 from pulse_local.idp.codes import Code
-from pulse_local.idp.tokens import Grant
 
 if TYPE_CHECKING:
     from authlib.oauth2 import OAuth2Request
     from authlib.oauth2.rfc6749 import ClientMixin
 
+    from pulse_local.idp.realm import Client
     from pulse_local.idp.server import ProtocolServer
     from pulse_local.idp.sessions import Session
 
@@ -77,7 +81,7 @@ class CodeGrant(AuthorizationCodeGrant):
         if ended is not None:
             # RFC 9700, 4.5: somebody else has seen the code, so what came of it ends.
             log.warning("code_reused", session_id=ended)
-            self.server.sessions.end(ended)
+            self._forget(ended)
         return self.server.codes.claim(code)
 
     def create_token_response(self) -> Any:  # noqa: ANN401 -- Authlib's stubs miss that the body is JSON
@@ -85,10 +89,13 @@ class CodeGrant(AuthorizationCodeGrant):
         session = self.server.sessions.find(code.session_id)
         if session is None:
             raise InvalidGrantError("the session has ended")
-        grant = Grant(
-            session=session, scope=code.scope, family=str(uuid4()), nonce=code.nonce, road="ac"
-        )
+        grant = self.server.grant(session, code.scope, str(uuid4()), code.nonce, "ac")
         return 200, self.server.issue(grant), self.TOKEN_RESPONSE_HEADER
+
+    def _forget(self, session_id: str) -> None:
+        session = self.server.sessions.find(session_id)
+        if session is not None:
+            self.server.sessions.forget_refresh(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +130,20 @@ class RotatingRefreshGrant(RefreshTokenGrant):
         if not self.server.sessions.is_expected(session, family, str(claims["jti"])):
             # Either the client or a thief holds an old token; nobody can tell which, so both stop.
             log.warning("refresh_token_reused", session_id=session.id)
-            self.server.sessions.end(session.id)
+            self.server.sessions.forget_refresh(session)
             return None
         return RefreshToken(session, str(claims["scope"]), family, str(claims["azp"]))
 
     def create_token_response(self) -> Any:  # noqa: ANN401 -- as above
         token = cast("RefreshToken", self.request.refresh_token)
-        grant = Grant(
-            session=token.session, scope=token.scope, family=token.family, nonce=None, road="rt"
-        )
+        grant = self.server.grant(token.session, token.scope, token.family, None, "rt")
         return 200, self.server.issue(grant), self.TOKEN_RESPONSE_HEADER
+
+
+class ServiceGrant(ClientCredentialsGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_METHODS
+    server: ProtocolServer
+
+    def create_token_response(self) -> Any:  # noqa: ANN401 -- as above
+        client = cast("Client", self.request.client)
+        return 200, self.server.issue_to_service(client), self.TOKEN_RESPONSE_HEADER

@@ -12,7 +12,7 @@ from authlib.oauth2 import OAuth2Error
 from starlette.responses import RedirectResponse, Response
 
 from pulse_local.idp import cookies, passwords
-from pulse_local.idp.pages import error_page, log_in_page
+from pulse_local.idp.pages import error_page, log_in_page, proof_page
 from pulse_local.idp.parameters import BadParameters, read_form, read_query
 from pulse_local.idp.server import ProtocolRequest
 from pulse_local.idp.settings import REALM_PATH
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from pulse_local.idp.codes import LogIn, LogIns
+    from pulse_local.idp.people import Person
     from pulse_local.idp.server import ProtocolServer
     from pulse_local.idp.sessions import Session
     from pulse_local.idp.throttle import Throttle
 
 ACTION = f"{REALM_PATH}/login-actions/authenticate"
 WRONG = "Invalid username or password."
-SLOW_DOWN = "Too many failed attempts. Wait a minute, then try again."
+DISABLED = "Account is disabled, contact your administrator."
 EXPIRED = "Your sign-in took too long, began in another browser, or cookies are blocked. Please start again."
 
 log = structlog.get_logger(__name__)
@@ -52,13 +53,13 @@ class LogInPages:
         if refusal is not None:
             return refusal
         session = self.server.sessions.by_cookie(cookies.read(request, cookies.IDENTITY))
-        if session is not None and self._is_recent_enough(session, parameters):
+        if self._known(request) and session and self._is_recent_enough(session, parameters):
             return self._grant(parameters, session)
         if "none" in parameters.get("prompt", "").split():
             return self._redirect_error(parameters, "login_required")
         browser = cookies.read(request, cookies.BROWSER) or cookies.new_value()
         session_code = self.log_ins.begin(parameters, browser)
-        page = log_in_page(action=self._action(session_code))
+        page = self._form(self._action(session_code), self._known(request))
         cookies.write(page, cookies.BROWSER, browser)
         return page
 
@@ -80,44 +81,71 @@ class LogInPages:
     async def _try(
         self, request: Request, session_code: str, log_in: LogIn, form: Mapping[str, str]
     ) -> Response:
-        username, action = form.get("username", ""), self._action(session_code)
-        if not self.throttle.begin(username):
-            log.warning("log_in_throttled")
-            return log_in_page(action=action, username=username, problem=SLOW_DOWN, status=429)
-        user = self.server.realm.find_user(username)
-        right = await passwords.matches(form.get("password", ""), user.password if user else None)
-        if user is None or not right:
-            log.info("log_in_failed", known=user is not None)
-            return log_in_page(action=action, username=username, problem=WRONG)
+        action, known = self._action(session_code), self._known(request)
+        # Who is in an open session proves it anew as themselves, whatever name the form holds.
+        username = known.username if known else form.get("username", "")
+        # A locked name hears what everybody hears: a guesser is not told that waiting would help.
+        allowed = self.throttle.begin(username)
+        person = self.server.realm.people.by_username(username)
+        right = allowed and await passwords.matches(
+            form.get("password", ""), person.password if person else None
+        )
+        if person is None or not right:
+            log.info("log_in_failed", known=person is not None, locked=not allowed)
+            return self._form(action, known, username=username, problem=WRONG)
         self.throttle.forgive(username)
+        if not person.enabled:
+            return self._form(action, known, username=username, problem=DISABLED)
         if self.log_ins.find(session_code, log_in.browser) is None:
             return self._error(EXPIRED)  # the same form, sent twice: the other one was first
         self.log_ins.finish(session_code)
-        session, cookie = self.server.sessions.log_in(user, cookies.read(request, cookies.IDENTITY))
-        log.info("log_in_succeeded", subject=user.subject, session_id=session.id)
+        return self._open(request, log_in, person)
+
+    def _open(self, request: Request, log_in: LogIn, person: Person) -> Response:
+        cookie = cookies.read(request, cookies.IDENTITY)
+        session, cookie = self.server.sessions.log_in(person.subject, cookie)
+        if _wants_second_level(log_in.parameters):
+            # There is no second factor here: the password proved just now stands for it.
+            session = self.server.sessions.raise_level(session)
+        log.info("log_in_succeeded", subject=person.subject, session_id=session.id)
         response = self._grant(log_in.parameters, session)
         cookies.write(response, cookies.IDENTITY, cookie)
         return response
 
+    def _known(self, request: Request) -> Person | None:
+        session = self.server.sessions.by_cookie(cookies.read(request, cookies.IDENTITY))
+        person = self.server.realm.people.find(session.subject) if session else None
+        return person if person and person.enabled else None
+
+    def _form(
+        self, action: str, known: Person | None, *, username: str = "", problem: str = ""
+    ) -> Response:
+        if known is not None:
+            return proof_page(action=action, username=known.username, problem=problem)
+        return log_in_page(action=action, username=username, problem=problem)
+
     def _refusal(self, parameters: Mapping[str, str]) -> Response | None:
         """Return the answer to a request that may not go on, None for a good one."""
+        if not {"request", "request_uri"}.isdisjoint(parameters):
+            return self._error("Invalid request: request objects are not supported.")
+        if not parameters.get("max_age", "0").isdecimal():
+            return self._error("Invalid request: max_age is not a number.")
         try:
             self.server.judge(self._request(parameters))
         except OAuth2Error as error:
             if getattr(error, "redirect_uri", None) != self.server.realm.client.redirect_uri:
                 # Nobody vouches for the address: never a redirect (RFC 9700, 4.11).
                 return self._error(f"Invalid request: {error.description or error.error}")
-            return self._redirect_error(parameters, error.error or "", error.description or "")
-        if not {"request", "request_uri"}.isdisjoint(parameters):
-            return self._redirect_error(parameters, "request_not_supported")
+            code = (error.error or "") if "response_type" in parameters else "invalid_request"
+            return self._redirect_error(parameters, code, error.description or "")
         if parameters.get("response_mode", "query") != "query":
             return self._redirect_error(parameters, "invalid_request", "unsupported response_mode")
-        if not parameters.get("max_age", "0").isdecimal():
-            return self._redirect_error(parameters, "invalid_request", "max_age is not a number")
         return None
 
     def _is_recent_enough(self, session: Session, parameters: Mapping[str, str]) -> bool:
         if "login" in parameters.get("prompt", "").split():
+            return False
+        if _wants_second_level(parameters) and self.server.sessions.level(session) != "2":
             return False
         if "max_age" not in parameters:
             return True
@@ -151,3 +179,7 @@ class LogInPages:
 
     def _error(self, message: str, status: int = 400) -> Response:
         return error_page(message, self.server.realm.client.post_logout_uri, status)
+
+
+def _wants_second_level(parameters: Mapping[str, str]) -> bool:
+    return "2" in parameters.get("acr_values", "").split()

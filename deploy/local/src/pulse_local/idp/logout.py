@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from pulse_local.idp.back_channel import BackChannel
     from pulse_local.idp.server import ProtocolServer
     from pulse_local.idp.tokens import Claims
 
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class LogOutPages:
     server: ProtocolServer
+    back_channel: BackChannel
 
     async def log_out(self, request: Request) -> Response:
         """End the session that an ID token names, or ask the person when there is none."""
@@ -41,10 +43,10 @@ class LogOutPages:
             return error_page(str(error), self.server.realm.client.post_logout_uri)
         cookie = cookies.read(request, cookies.IDENTITY)
         if claims is not None:
-            return self._finish(str(claims["sid"]), cookie, parameters)
+            return await self._finish(str(claims["sid"]), cookie, parameters)
         session = self.server.sessions.by_cookie(cookie)
         if session is None or self._is_confirmed(cookie, parameters if posted else {}):
-            return self._finish(session.id if session else "", cookie, parameters)
+            return await self._finish(session.id if session else "", cookie, parameters)
         return self._ask(cookie, client_id, parameters)
 
     def _read_hint(self, parameters: Mapping[str, str]) -> Claims | None:
@@ -79,10 +81,15 @@ class LogOutPages:
         given = parameters.get("session_code", "").encode("utf-8", "surrogatepass")
         return hmac.compare_digest(given, _confirmation(cookie).encode())
 
-    def _finish(self, session_id: str, cookie: str, parameters: Mapping[str, str]) -> Response:
+    async def _finish(
+        self, session_id: str, cookie: str, parameters: Mapping[str, str]
+    ) -> Response:
         """End the session; forget the cookie unless it is of another one, which goes on."""
         other = self.server.sessions.by_cookie(cookie)
+        ended = self.server.sessions.find(session_id)
         self.server.sessions.end(session_id)
+        if ended is not None:
+            await self.back_channel.tell(ended)
         log.info("logged_out", session_id=session_id)
         response = self._answer(parameters)
         if other is None or other.id == session_id:

@@ -32,17 +32,26 @@ def error_page(message: str, home: str, status: int = 400) -> HTMLResponse:
     return render("error", status, title="We are sorry", message=message, home=home)
 
 
-def log_in_page(
-    *, action: str, username: str = "", problem: str = "", status: int = 200
-) -> HTMLResponse:
+def log_in_page(*, action: str, username: str = "", problem: str = "") -> HTMLResponse:
+    return _with_notice("login", problem, {"action": action, "username": username})
+
+
+def proof_page(*, action: str, username: str, problem: str = "") -> HTMLResponse:
+    """Ask somebody whose session is open for the password again, and for nobody else's."""
+    return _with_notice("proof", problem, {"action": action, "username": username})
+
+
+def password_page(*, action: str, problem: str = "") -> HTMLResponse:
+    """Let somebody who was invited choose a password."""
+    return _with_notice("password", problem, {"action": action})
+
+
+def _with_notice(name: str, problem: str, values: dict[str, str]) -> HTMLResponse:
     notice = _fill("problem", {"problem": problem}) if problem else ""
-    values = {"action": action, "username": username}
-    content = _TEMPLATES["login"].substitute(
-        {name: html.escape(value) for name, value in values.items()}, notice=notice
+    content = _TEMPLATES[name].substitute(
+        {key: html.escape(text) for key, text in values.items()}, notice=notice
     )
-    return HTMLResponse(
-        _TEMPLATES["frame"].substitute(title="Sign in to Pulse", content=content), status
-    )
+    return HTMLResponse(_TEMPLATES["frame"].substitute(title="Sign in to Pulse", content=content))
 
 
 def _fill(name: str, values: dict[str, str]) -> str:

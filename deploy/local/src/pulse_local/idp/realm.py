@@ -1,4 +1,4 @@
-"""The realm's people and its one client: what Keycloak would keep in its database."""
+"""The realm: its people and its clients, each of which may use the roads of its own and no other."""
 
 from __future__ import annotations
 
@@ -8,43 +8,37 @@ from typing import TYPE_CHECKING
 
 from authlib.oauth2.rfc6749 import ClientMixin
 
-from pulse_local.idp.passwords import PasswordHash, hash_password
+from pulse_local.idp.people import ACME, GLOBEX, People, demo_people
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pulse_local.idp.settings import Settings
 
-ACME = "11111111-1111-4111-8111-111111111111"
-GLOBEX = "22222222-2222-4222-8222-222222222222"
 CLIENT_ID = "pulse-ui"
+ADMIN_CLIENT_ID = "pulse-ui-admin"
+ADMIN_AUDIENCE = "realm-management"
+ADMIN_RIGHTS = ("manage-users", "view-users", "query-groups", "query-users")
 AUDIENCE = "pulse-api"
 SCOPES = ("openid", "email", "profile")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    subject: str
-    username: str
-    given_name: str
-    family_name: str
-    role: str
-    tenant: str | None
-    password: PasswordHash
-
-    @property
-    def name(self) -> str:
-        return f"{self.given_name} {self.family_name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Client(ClientMixin):
-    """A confidential client that may only use the code flow; Authlib asks it what is allowed."""
+    """A confidential client; Authlib asks it what is allowed.
+
+    Without redirect URIs it is a service account, whose tokens carry ``tenant`` and ``roles``, or the rights of the
+    admin API.
+    """
 
     client_id: str
     secret: str = field(repr=False)
-    redirect_uri: str
-    post_logout_uri: str
+    grants: frozenset[str]
+    redirect_uri: str = ""
+    post_logout_uri: str = ""
+    subject: str = ""
+    tenant: str | None = None
+    roles: tuple[str, ...] = ()
 
     def get_client_id(self) -> str:
         return self.client_id
@@ -58,7 +52,7 @@ class Client(ClientMixin):
         return " ".join(SCOPES if "openid" in asked else SCOPES[1:])
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        return redirect_uri == self.redirect_uri
+        return bool(self.redirect_uri) and redirect_uri == self.redirect_uri
 
     def check_client_secret(self, client_secret: str) -> bool:
         # As bytes: on text compare_digest raises for anything beyond ASCII.
@@ -70,53 +64,54 @@ class Client(ClientMixin):
         return method in {"client_secret_basic", "client_secret_post"}
 
     def check_response_type(self, response_type: str) -> bool:
-        return response_type == "code"
+        return response_type == "code" and "authorization_code" in self.grants
 
     def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type in {"authorization_code", "refresh_token"}
+        return grant_type in self.grants
 
 
 @dataclass(frozen=True, slots=True)
 class Realm:
     issuer: str
-    client: Client
-    users: dict[str, User]
+    client: Client  # the one that people log in to
+    services: dict[str, Client]
+    people: People
 
     def find_client(self, client_id: str) -> Client | None:
-        return self.client if client_id == self.client.client_id else None
-
-    def find_user(self, username: str) -> User | None:
-        return self.users.get(username.strip().lower())
+        return self.client if client_id == self.client.client_id else self.services.get(client_id)
 
 
 def build_realm(settings: Settings) -> Realm:
     client = Client(
         client_id=CLIENT_ID,
         secret=settings.client_secret,
+        grants=frozenset({"authorization_code", "refresh_token"}),
         redirect_uri=settings.redirect_uri,
         post_logout_uri=settings.post_logout_uri,
     )
-    users = _demo_users(settings.demo_password)
-    return Realm(settings.issuer, client, {user.username: user for user in users})
-
-
-def _demo_users(password: str) -> list[User]:
-    people = [
-        ("a11ce000-5f4e-4b1d-9c3a-2d8f6b7e1a01", "Alice", "Archer", "tenant-admin", "acme", ACME),
-        ("b0b00000-1c7d-4e2f-8a4b-7e5d3c9f2b02", "Bob", "Baker", "customer", "acme", ACME),
-        ("3a110000-9b3e-4d5c-a6f7-1f4e8d2c3c03", "Mallory", "Moss", "tenant-admin", "globex", GLOBEX),
-        ("0115a000-7e2a-4c8b-b5d9-6c1f9a4e5d04", "Olivia", "Owens", "operator", "pulse", None),
-    ]  # fmt: skip
-    hashed = hash_password(password)
-    return [
-        User(
-            subject=subject,
-            username=f"{given_name.lower()}@{domain}.example",
-            given_name=given_name,
-            family_name=family_name,
-            role=role,
-            tenant=tenant,
-            password=hashed,
-        )
-        for subject, given_name, family_name, role, domain, tenant in people
+    admin = _service(
+        ADMIN_CLIENT_ID, settings.admin_client_secret, "ad314000-6b1f-4a6c-9d0e-5c7b8a9f0e05"
+    )
+    secret = settings.api_client_secret
+    services = [
+        admin,
+        _service("pulse-api-acme", secret, "ac3e0000-4d2a-4f1b-8c3d-9e0f1a2b3c06", ACME),
+        _service("pulse-api-globex", secret, "610be000-2c5d-4e8f-9a1b-3d4e5f607107", GLOBEX),
     ]
+    return Realm(
+        settings.issuer,
+        client,
+        {service.client_id: service for service in services},
+        demo_people(settings.demo_password),
+    )
+
+
+def _service(client_id: str, secret: str, subject: str, tenant: str | None = None) -> Client:
+    return Client(
+        client_id=client_id,
+        secret=secret,
+        grants=frozenset({"client_credentials"}),
+        subject=subject,
+        tenant=tenant,
+        roles=("customer",) if tenant else (),
+    )

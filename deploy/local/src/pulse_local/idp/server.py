@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from authlib.oauth2 import OAuth2Request
 from authlib.oauth2.rfc6749 import AuthorizationServer
+from authlib.oauth2.rfc6749.errors import InvalidGrantError
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from starlette.responses import JSONResponse, Response
 
-from pulse_local.idp.grants import CodeGrant, RotatingRefreshGrant, S256Only
+from pulse_local.idp.grants import CodeGrant, RotatingRefreshGrant, S256Only, ServiceGrant
 from pulse_local.idp.realm import SCOPES
 from pulse_local.idp.tokens import ACCESS_SECONDS, Grant
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pulse_local.idp.codes import Codes
-    from pulse_local.idp.realm import Realm
+    from pulse_local.idp.realm import Client, Realm
     from pulse_local.idp.sessions import Session, Sessions
     from pulse_local.idp.tokens import Minter
 
@@ -57,6 +57,7 @@ class ProtocolServer(AuthorizationServer):
         self.clock = clock
         self.register_grant(CodeGrant, [S256Only()])
         self.register_grant(RotatingRefreshGrant)
+        self.register_grant(ServiceGrant)
 
     def query_client(self, client_id: str) -> Any:  # noqa: ANN401 -- a client or None, which Authlib handles
         return self.realm.find_client(client_id)
@@ -93,9 +94,38 @@ class ProtocolServer(AuthorizationServer):
         """Answer a token request, with tokens or with its refusal."""
         return cast("Response", self.create_token_response(request))
 
+    def grant(
+        self, session: Session, scope: str, family: str, nonce: str | None, road: str
+    ) -> Grant:
+        """Say what the next tokens of a session are made from: its person as they are now."""
+        person = self.realm.people.find(session.subject)
+        if person is None or not person.enabled:
+            raise InvalidGrantError("the person is not here any more")
+        return Grant(
+            session=session,
+            person=person,
+            level=self.sessions.level(session),
+            scope=scope,
+            family=family,
+            nonce=nonce,
+            road=road,
+        )
+
+    def issue_to_service(self, client: Client) -> dict[str, str | int]:
+        """Make the answer to a program: no refresh token, since it can ask again."""
+        access, seconds = self.minter.service_token(client)
+        return {
+            "access_token": access,
+            "expires_in": seconds,
+            "refresh_expires_in": 0,
+            "token_type": "Bearer",
+            "not-before-policy": 0,
+            "scope": "",
+        }
+
     def issue(self, grant: Grant) -> dict[str, str | int]:
         """Make a token answer of Keycloak's shape and expect its refresh token from now on."""
-        access = self.minter.access_token(grant, urlsplit(self.realm.client.redirect_uri))
+        access = self.minter.access_token(grant)
         refresh, refresh_id, refresh_seconds = self.minter.refresh_token(grant)
         self.sessions.use(grant.session)
         self.sessions.expect_refresh(grant.session, grant.family, refresh_id)

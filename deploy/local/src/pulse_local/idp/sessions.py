@@ -9,15 +9,13 @@ import hashlib
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pulse_local.idp.realm import User
-
 IDLE_SECONDS = 1800
 LONGEST_SECONDS = 10 * 3600
+SECOND_LEVEL_SECONDS = 300  # how long a step-up to the second level is remembered
 MOST_SESSIONS = 10_000  # a development provider's memory is bounded too
 
 
@@ -26,11 +24,12 @@ class Session:
     """One person's log-in in one browser; its id is the tokens' ``sid``."""
 
     id: str
-    user: User
+    subject: str
     cookie_hash: str
     started_at: int
     authenticated_at: int
     used_at: int
+    second_level_at: int | None = None
 
 
 class Sessions:
@@ -39,24 +38,23 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._refresh_ids: dict[str, dict[str, str]] = {}
 
-    def log_in(self, user: User, cookie: str) -> tuple[Session, str]:
+    def log_in(self, subject: str, cookie: str) -> tuple[Session, str]:
         """Begin a session, or renew the one of this browser; return it and its new cookie.
 
-        The same person proving the password again keeps the session (a step-up must not end what is
-        going on in it); another person ends it.
+        Proving the password again keeps the session: a step-up must not end what is going on in it.
         """
         now = int(self._clock())
         new_cookie = secrets.token_urlsafe(32)
         session = Session(
-            id=str(uuid4()),
-            user=user,
+            id=secrets.token_urlsafe(18),  # of Keycloak's length and alphabet
+            subject=subject,
             cookie_hash=_hash(new_cookie),
             started_at=now,
             authenticated_at=now,
             used_at=now,
         )
         before = self.by_cookie(cookie)
-        if before is not None and before.user == user:
+        if before is not None and before.subject == subject:
             session = replace(session, id=before.id, started_at=before.started_at)
         elif before is not None:
             self.end(before.id)
@@ -82,12 +80,32 @@ class Sessions:
             return None
         return session
 
+    def of(self, subject: str) -> list[Session]:
+        """Return everything that somebody has open."""
+        open_now = [self.find(session_id) for session_id in list(self._sessions)]
+        return [session for session in open_now if session and session.subject == subject]
+
     def use(self, session: Session) -> None:
         self._sessions[session.id] = replace(session, used_at=int(self._clock()))
+
+    def raise_level(self, session: Session) -> Session:
+        """Note that the person has just proved more than a password."""
+        raised = replace(session, second_level_at=int(self._clock()))
+        self._sessions[session.id] = raised
+        return raised
+
+    def level(self, session: Session) -> str:
+        """Return the level (``acr``) that the session is on now."""
+        at = session.second_level_at
+        return "2" if at is not None and self._clock() < at + SECOND_LEVEL_SECONDS else "1"
 
     def end(self, session_id: str) -> None:
         self._sessions.pop(session_id, None)
         self._refresh_ids.pop(session_id, None)
+
+    def forget_refresh(self, session: Session) -> None:
+        """End what the client has of a session; the person's log-in goes on, as Keycloak has it."""
+        self._refresh_ids.pop(session.id, None)
 
     def expect_refresh(self, session: Session, family: str, token_id: str) -> None:
         """Note the one refresh token of its family (all that came from one code) that is good now."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 LAST_PORT = 65535
 SHORTEST_SECRET = 32
 SHORTEST_PASSWORD = 8
-URLS = ("IDP_ISSUER", "IDP_REDIRECT_URI", "IDP_POST_LOGOUT_URI")
+URLS = ("IDP_ISSUER", "IDP_REDIRECT_URI", "IDP_POST_LOGOUT_URI", "IDP_BACKCHANNEL_LOGOUT_URI")
+PORTS = ("IDP_PORT", "IDP_SMTP_PORT")
+SECRETS = ("IDP_CLIENT_SECRET", "IDP_ADMIN_CLIENT_SECRET", "IDP_API_CLIENT_SECRET")
 REALM_PATH = "/realms/pulse"
 
 
@@ -28,8 +30,12 @@ class Settings:
     issuer: str
     data_dir: Path
     client_secret: str = field(repr=False)
+    admin_client_secret: str = field(repr=False)
+    api_client_secret: str = field(repr=False)
     redirect_uri: str
     post_logout_uri: str
+    backchannel_logout_uri: str
+    smtp_port: int
     demo_password: str = field(repr=False)
 
 
@@ -37,9 +43,11 @@ def mistakes(environment: Mapping[str, str]) -> list[str]:
     found = []
     if environment.get("PULSE_ENV") != "development":
         found.append("PULSE_ENV must be development: this provider is never for production")
-    port = environment.get("IDP_PORT", "")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) <= LAST_PORT):
-        found.append(f"IDP_PORT must be a port from 1 to {LAST_PORT}")
+    found += [
+        f"{name} must be a port from 1 to {LAST_PORT}"
+        for name in PORTS
+        if not _is_port(environment.get(name, ""))
+    ]
     found += [
         f"{name} must be an http:// or https:// address without query or fragment"
         for name in URLS
@@ -47,8 +55,11 @@ def mistakes(environment: Mapping[str, str]) -> list[str]:
     ]
     if not environment.get("IDP_ISSUER", "").endswith(REALM_PATH):
         found.append(f"IDP_ISSUER must end in {REALM_PATH}")
-    if len(environment.get("IDP_CLIENT_SECRET", "")) < SHORTEST_SECRET:
-        found.append(f"IDP_CLIENT_SECRET must have {SHORTEST_SECRET} characters or more")
+    found += [
+        f"{name} must have {SHORTEST_SECRET} characters or more"
+        for name in SECRETS
+        if len(environment.get(name, "")) < SHORTEST_SECRET
+    ]
     if len(environment.get("IDP_DEMO_PASSWORD", "")) < SHORTEST_PASSWORD:
         found.append(f"IDP_DEMO_PASSWORD must have {SHORTEST_PASSWORD} characters or more")
     if not environment.get("IDP_DATA_DIR"):
@@ -65,8 +76,12 @@ def parse_settings(environment: Mapping[str, str]) -> Settings:
         issuer=environment["IDP_ISSUER"],
         data_dir=Path(environment["IDP_DATA_DIR"]),
         client_secret=environment["IDP_CLIENT_SECRET"],
+        admin_client_secret=environment["IDP_ADMIN_CLIENT_SECRET"],
+        api_client_secret=environment["IDP_API_CLIENT_SECRET"],
         redirect_uri=environment["IDP_REDIRECT_URI"],
         post_logout_uri=environment["IDP_POST_LOGOUT_URI"],
+        backchannel_logout_uri=environment["IDP_BACKCHANNEL_LOGOUT_URI"],
+        smtp_port=int(environment["IDP_SMTP_PORT"]),
         demo_password=environment["IDP_DEMO_PASSWORD"],
     )
 
@@ -74,6 +89,10 @@ def parse_settings(environment: Mapping[str, str]) -> Settings:
 def load_settings() -> Settings:
     # The services read theirs through pulse_common; the stack around them must not depend on it.
     return parse_settings(os.environ)  # noqa: TID251 -- the one place where the provider reads it
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) <= LAST_PORT
 
 
 def _is_plain_url(text: str) -> bool:

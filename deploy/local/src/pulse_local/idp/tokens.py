@@ -13,17 +13,20 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, RSAKey
 
-from pulse_local.idp.realm import AUDIENCE, Realm
+from pulse_local.idp.realm import ADMIN_AUDIENCE, ADMIN_CLIENT_ID, ADMIN_RIGHTS, AUDIENCE
 from pulse_local.idp.sessions import LONGEST_SECONDS, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from urllib.parse import SplitResult
+    from collections.abc import Callable, Collection
 
-    from pulse_local.idp.realm import User
+    from pulse_local.idp.people import Person
+    from pulse_local.idp.realm import Client, Realm
 
 ACCESS_SECONDS = 300
 REFRESH_SECONDS = 1800
+ADMIN_ACCESS_SECONDS = 60
+LOGOUT_SECONDS = 120
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 Claims = dict[str, object]
 
@@ -33,6 +36,8 @@ class Grant:
     """What tokens are made from: a session, what was asked for, and by which road."""
 
     session: Session
+    person: Person
+    level: str
     scope: str
     family: str
     nonce: str | None
@@ -47,33 +52,52 @@ class Minter:
         # Opaque to everybody else and useless without the sessions, which a restart ends.
         self._own_key = OctKey.import_key(secrets.token_bytes(64))
 
-    def access_token(self, grant: Grant, origin: SplitResult) -> str:
-        user = grant.session.user
+    def access_token(self, grant: Grant) -> str:
         return self._sign(
             self._times(ACCESS_SECONDS)
             | self._common(grant, "Bearer", f"onrt{grant.road}:{uuid4()}")
-            | {
-                "aud": [AUDIENCE, "account"],
-                "allowed-origins": [f"{origin.scheme}://{origin.netloc}"],
-                "realm_access": {
-                    "roles": [
-                        "default-roles-pulse", "offline_access", "uma_authorization", user.role,
-                    ]
-                },
-                "resource_access": {
-                    "account": {"roles": ["manage-account", "manage-account-links", "view-profile"]}
-                },
-                "scope": grant.scope,
-            }
-            | person(user)
-        )  # fmt: skip
+            | {"aud": AUDIENCE, "scope": grant.scope}
+            | _roles(grant.person.roles)
+            | person(grant.person)
+        )
+
+    def service_token(self, client: Client) -> tuple[str, int]:
+        """Return a program's own token and its seconds to live: no session, so neither ``sid`` nor ``acr``."""
+        admin = client.client_id == ADMIN_CLIENT_ID
+        seconds = ADMIN_ACCESS_SECONDS if admin else ACCESS_SECONDS
+        claims = self._times(seconds) | {
+            "jti": f"trrtcc:{uuid4()}",
+            "iss": self._realm.issuer,
+            "aud": ADMIN_AUDIENCE if admin else AUDIENCE,
+            "sub": client.subject,
+            "typ": "Bearer",
+            "azp": client.client_id,
+            "scope": "",
+        }
+        if admin:
+            claims["resource_access"] = {ADMIN_AUDIENCE: {"roles": list(ADMIN_RIGHTS)}}
+        if client.tenant is not None:
+            claims["tenant_id"] = client.tenant
+        return self._sign(claims | _roles(client.roles)), seconds
+
+    def logout_token(self, session: Session) -> str:
+        claims = self._times(LOGOUT_SECONDS) | {
+            "jti": str(uuid4()),
+            "iss": self._realm.issuer,
+            "aud": self._realm.client.client_id,
+            "sub": session.subject,
+            "typ": "Logout",
+            "sid": session.id,
+            "events": {LOGOUT_EVENT: {}, "revoke_offline_access": True},
+        }
+        return self._sign(claims, "logout+jwt")
 
     def id_token(self, grant: Grant, access_token: str) -> str:
         claims = (
             self._times(ACCESS_SECONDS)
             | self._common(grant, "ID", str(uuid4()))
             | {"aud": self._realm.client.client_id, "at_hash": _half_hash(access_token)}
-            | person(grant.session.user)
+            | person(grant.person)
         )
         if grant.nonce is not None:
             claims["nonce"] = grant.nonce
@@ -125,29 +149,36 @@ class Minter:
             "auth_time": grant.session.authenticated_at,
             "jti": token_id,
             "iss": self._realm.issuer,
-            "sub": grant.session.user.subject,
+            "sub": grant.person.subject,
             "typ": kind,
             "azp": self._realm.client.client_id,
             "sid": grant.session.id,
-            "acr": "1",
+            "acr": grant.level,
         }
 
-    def _sign(self, claims: Claims) -> str:
-        header = {"alg": "RS256", "typ": "JWT", "kid": self._key.kid}
+    def _sign(self, claims: Claims, kind: str = "JWT") -> str:
+        header = {"alg": "RS256", "typ": kind, "kid": self._key.kid}
         return jwt.encode(header, claims, self._key, ["RS256"])
 
 
-def person(user: User) -> Claims:
+def person(of: Person) -> Claims:
     """Describe a person as the profile, e-mail and tenant mappers do; operators have no tenant."""
     claims: Claims = {
-        "email_verified": True,
-        "name": user.name,
-        "preferred_username": user.username,
-        "given_name": user.given_name,
-        "family_name": user.family_name,
-        "email": user.username,
+        "email_verified": of.email_verified,
+        "preferred_username": of.username,
+        "email": of.username,
     }
-    return claims if user.tenant is None else claims | {"tenant_id": user.tenant}
+    maybe = {
+        "name": of.name,
+        "given_name": of.given_name,
+        "family_name": of.family_name,
+        "tenant_id": of.tenant,
+    }
+    return claims | {name: value for name, value in maybe.items() if value}
+
+
+def _roles(roles: Collection[str]) -> Claims:
+    return {"realm_access": {"roles": sorted(roles)}} if roles else {}
 
 
 def _half_hash(token: str) -> str:
