@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _SETTINGS = 0, 1, 4
+_HEADERS, _SETTINGS, _CONTINUATION = 1, 4, 9
 _END_STREAM, _END_HEADERS, _ACK, _PADDED_OR_PRIORITY = 0x1, 0x4, 0x1, 0x28
 # RFC 7541, appendix A: the statuses that have an index of their own.
 _INDEXED_STATUS = {0x88: 200, 0x89: 204, 0x8A: 206, 0x8B: 304, 0x8C: 400, 0x8D: 404, 0x8E: 500}
@@ -63,7 +63,7 @@ def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0
 
 
-def http2_status(edge: Edge, target: str) -> int:
+def http2_status(edge: Edge, target: str, headers: Sequence[tuple[str, str]] = ()) -> int:
     """GET `target` by HTTP/2 and return the status; 0 when the stream or connection was refused."""
     block = b"".join(
         _literal(name, value)
@@ -72,13 +72,10 @@ def http2_status(edge: Edge, target: str) -> int:
             (":scheme", "https"),
             (":authority", edge.host),
             (":path", target),
+            *headers,
         )
     )
-    request = (
-        _PREFACE
-        + _frame(_SETTINGS, 0, 0, b"")
-        + _frame(_HEADERS, _END_STREAM | _END_HEADERS, 1, block)
-    )
+    request = _PREFACE + _frame(_SETTINGS, 0, 0, b"") + _headers(block)
     with edge.connect("h2") as connection:
         assert connection.selected_alpn_protocol() == "h2"
         connection.sendall(request)
@@ -121,6 +118,17 @@ def _digits(coded: bytes) -> int:
 def _literal(name: str, value: str) -> bytes:
     """Give a header as a literal that is never indexed, with lengths under 127."""
     return b"\x10" + b"".join(bytes([len(text)]) + text.encode() for text in (name, value))
+
+
+def _headers(block: bytes) -> bytes:
+    """Split a block into a HEADERS frame and as many CONTINUATIONs as its size needs."""
+    parts = [block[start : start + 16_000] for start in range(0, len(block), 16_000)]
+    frames = [
+        _frame(_CONTINUATION if number else _HEADERS, 0 if number else _END_STREAM, 1, part)
+        for number, part in enumerate(parts[:-1])
+    ]
+    flags = _END_HEADERS if frames else _END_HEADERS | _END_STREAM
+    return b"".join([*frames, _frame(_CONTINUATION if frames else _HEADERS, flags, 1, parts[-1])])
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:

@@ -75,6 +75,8 @@ class Upstream(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST  # noqa: N815 - the base class's names
+
     def _answer(self) -> None:
         try:
             size = len(self._body())
