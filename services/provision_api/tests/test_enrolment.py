@@ -17,6 +17,7 @@ from provision_api.app import Doors, create_app
 from provision_api.callers import Callers
 from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
+from provision_api.renaming import Renaming
 from provision_api.routes import Rates
 from pulse_common import events
 from pulse_common.auth_audit import AuthAudit
@@ -115,6 +116,7 @@ async def rig(postgres: Postgres, nats_server: Nats) -> AsyncIterator[Rig]:
     rig = Rig(httpx2.AsyncClient(), bus)
     provisioning = Provisioning(
         Enrolment(database, bus, rig.clock),
+        Renaming(db=database, clock=rig.clock),
         VERIFIER,
         shapes.Broker(host="broker.example", port=8883, ca_certificates="ca"),
     )

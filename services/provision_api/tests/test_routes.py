@@ -11,6 +11,7 @@ from provision_api.app import Doors, create_app
 from provision_api.callers import Callers
 from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
+from provision_api.renaming import Renaming
 from provision_api.routes import Rates, endpoints
 from pulse_common.clock import system_clock
 from pulse_common.health import Readiness
@@ -32,6 +33,7 @@ VERIFIER = FakeVerifier(
 )
 PROVISIONING = Provisioning(
     Enrolment(cast("Database", Unreachable()), cast("Bus", Unreachable()), system_clock),
+    Renaming(db=cast("Database", Unreachable()), clock=system_clock),
     VERIFIER,
     shapes.Broker(host="h", port=1, ca_certificates=""),
 )

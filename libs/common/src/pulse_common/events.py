@@ -53,6 +53,12 @@ class DeviceCreated(Event):
     name: str
 
 
+class DeviceRenamed(Event):
+    subject = "pulse.events.device.renamed"
+    device_id: UUID
+    name: str
+
+
 class DeviceEnrolled(Event):
     subject = "pulse.events.device.enrolled"
     device_id: UUID
@@ -174,12 +180,16 @@ class RevokeReply(Wire):
 
 
 class CreateDeviceRequest(Call):
-    """Create a device and mint its first enrolment token, as the bearer of ``access_token``."""
+    """Create a device and mint its first enrolment token, as the bearer of ``access_token``.
+
+    With a ``device_id`` it may be repeated: a device that it made before is not made again, and gets another token.
+    """
 
     rpc = "pulse.rpc.provision_api.create_device"
     access_token: str
     name: str
     request_id: str | None = None
+    device_id: UUID | None = None
 
 
 class CreateDeviceReply(Wire):
@@ -187,6 +197,29 @@ class CreateDeviceReply(Wire):
     name: str
     token: str
     expires_at: datetime
+    created_at: datetime | None = None
+    """None from a provision_api of the previous release."""
+
+
+class RenameDeviceRequest(Call):
+    """Give a device another name, as the bearer of ``access_token``.
+
+    ``version`` is the one that the caller has seen; refused when it is no longer the current one.  None is for whoever
+    accepts overwriting.
+    """
+
+    rpc = "pulse.rpc.provision_api.rename_device"
+    access_token: str
+    device_id: UUID
+    name: str
+    version: int | None
+    request_id: str | None = None
+
+
+class RenameDeviceReply(Wire):
+    device_id: UUID
+    name: str
+    version: int
 
 
 class MintTokenRequest(Call):

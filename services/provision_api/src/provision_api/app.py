@@ -9,6 +9,7 @@ from provision_api import shapes
 from provision_api.callers import Callers
 from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
+from provision_api.renaming import Renaming
 from provision_api.routes import Rates, endpoints
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
@@ -61,10 +62,15 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         ca_certificates=settings.broker_authorities(),
     )
     provisioning = Provisioning(
-        Enrolment(database, bus, system_clock), verifier, broker, settings.trusted_proxies
+        Enrolment(database, bus, system_clock),
+        Renaming(db=database, clock=system_clock),
+        verifier,
+        broker,
+        settings.trusted_proxies,
     )
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
+    await bus.answer(events.RenameDeviceRequest, provisioning.answer_rename_device)
     runtime.spawn("outbox relay", Relay(database, bus).run())
     proxies = settings.trusted_proxies
     doors = Doors(

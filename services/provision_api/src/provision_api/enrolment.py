@@ -12,6 +12,7 @@ from provision_api import domain, store
 from pulse_common import audit, events, outbox
 from pulse_common.errors import AppError, Conflict, Forbidden, NotFound
 from pulse_common.ids import new_id
+from pulse_common.tenancy import UniqueViolation
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,7 +77,7 @@ class Enrolment:
 
     async def create_device(self, tenant: TenantId, name: str, caller: Caller) -> store.Device:
         async with self.db.tenant_connection(tenant) as tx:
-            return await self._create_device(tx, name, caller)
+            return await self._create_device(tx, new_id(), name, caller)
 
     async def mint_token(
         self, tenant: TenantId, device_id: UUID, seconds: int | None, caller: Caller
@@ -94,11 +95,21 @@ class Enrolment:
             return await self._mint(tx, device, seconds, caller)
 
     async def create_device_with_token(
-        self, tenant: TenantId, name: str, caller: Caller
+        self, tenant: TenantId, name: str, caller: Caller, device_id: UUID | None = None
     ) -> tuple[store.Device, Minted]:
-        async with self.db.tenant_connection(tenant) as tx:
-            device = await self._create_device(tx, name, caller)
-            return device, await self._mint(tx, device, None, caller)
+        """Make a device and its first token.  Repeated with a ``device_id``, only the token is new.
+
+        Raises:
+            Conflict: the id belongs to something else.
+        """
+        try:
+            async with self.db.tenant_connection(tenant) as tx:
+                device = await self._find_made(tx, device_id, name) if device_id else None
+                if device is None:
+                    device = await self._create_device(tx, device_id or new_id(), name, caller)
+                return device, await self._mint(tx, device, None, caller)
+        except UniqueViolation:
+            raise Conflict("a device with this id exists") from None
 
     async def enrol(self, token_text: str, csr_pem: str, caller: Caller) -> Enrolled:
         """Trade a token and a CSR for a certificate.
@@ -139,14 +150,22 @@ class Enrolment:
             log.info("signature_refused", device_id=str(device_id), code=error.code)
             raise
 
-    async def _create_device(self, tx: TenantTx, name: str, caller: Caller) -> store.Device:
+    async def _find_made(self, tx: TenantTx, device_id: UUID, name: str) -> store.Device | None:
+        device = await store.find_device(tx, device_id)
+        if device is not None and device.name != domain.checked_name(name):
+            raise Conflict("a device with this id and another name exists")
+        return device
+
+    async def _create_device(
+        self, tx: TenantTx, device_id: UUID, name: str, caller: Caller
+    ) -> store.Device:
         name = domain.checked_name(name)
         tenant = await store.find_tenant(tx, tx.tenant)
         if tenant is None:
             raise NotFound("no such tenant")
         if tenant.status != "active":
             raise Forbidden("the tenant is suspended")
-        device = await store.create_device(tx, new_id(), name)
+        device = await store.create_device(tx, device_id, name)
         await audit.record(tx, _act(caller, "device.create", "device", device.device_id))
         event = events.DeviceCreated(
             tenant_id=tx.tenant, at=self.clock(), device_id=device.device_id, name=name

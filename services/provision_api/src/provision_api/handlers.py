@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from provision_api.enrolment import Enrolment
+    from provision_api.renaming import Renaming
     from pulse_common.client_address import Network
     from pulse_common.identity import Principal, TokenVerifier
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Provisioning:
     enrolment: Enrolment
+    renaming: Renaming
     verifier: TokenVerifier
     broker: shapes.Broker
     trusted_proxies: tuple[Network, ...] = ()
@@ -89,13 +91,27 @@ class Provisioning:
         principal = await self._administrator(request.access_token)
         caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
         device, minted = await self.enrolment.create_device_with_token(
-            _tenant_of(principal, None), request.name, caller
+            _tenant_of(principal, None), request.name, caller, request.device_id
         )
         return events.CreateDeviceReply(
             device_id=device.device_id,
             name=device.name,
             token=minted.token,
             expires_at=minted.expires_at,
+            created_at=device.created_at,
+        )
+
+    async def answer_rename_device(
+        self, request: events.RenameDeviceRequest
+    ) -> events.RenameDeviceReply:
+        principal = await self._administrator(request.access_token)
+        caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
+        tenant = _tenant_of(principal, None)
+        device = await self.renaming.rename(
+            tenant, request.device_id, request.name, request.version, caller
+        )
+        return events.RenameDeviceReply(
+            device_id=device.device_id, name=device.name, version=device.version
         )
 
     async def answer_mint_token(self, request: events.MintTokenRequest) -> events.MintTokenReply:
@@ -120,7 +136,7 @@ class Provisioning:
     async def _administrator(self, access_token: str) -> Principal:
         principal = await self.verifier.verify(access_token)
         if Role.TENANT_ADMIN not in principal.roles:
-            raise Forbidden("only a tenant's administrator may add devices")
+            raise Forbidden("only a tenant's administrator may add or change devices")
         return principal
 
 

@@ -26,6 +26,7 @@ class Device:
     name: str
     status: str
     created_at: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ async def create_device(tx: TenantTx, device_id: UUID, name: str) -> Device:
         """
         INSERT INTO devices (tenant_id, device_id, name)
         VALUES (%(tenant_id)s, %(device_id)s, %(name)s)
-        RETURNING device_id, tenant_id, name, status, created_at
+        RETURNING device_id, tenant_id, name, status, created_at, version
         """,
         {"tenant_id": tx.tenant, "device_id": device_id, "name": name},
     )
@@ -72,13 +73,40 @@ async def create_device(tx: TenantTx, device_id: UUID, name: str) -> Device:
 async def find_device(tx: TenantTx, device_id: UUID) -> Device | None:
     row = await tx.one_or_none(
         """
-        SELECT device_id, tenant_id, name, status, created_at
+        SELECT device_id, tenant_id, name, status, created_at, version
           FROM devices
          WHERE device_id = %(device_id)s
         """,
         {"device_id": device_id},
     )
     return None if row is None else Device(**row)
+
+
+async def lock_device(tx: TenantTx, device_id: UUID) -> Device | None:
+    """Find a device and keep other changes of it waiting until this transaction ends."""
+    row = await tx.one_or_none(
+        """
+        SELECT device_id, tenant_id, name, status, created_at, version
+          FROM devices
+         WHERE device_id = %(device_id)s
+           FOR UPDATE
+        """,
+        {"device_id": device_id},
+    )
+    return None if row is None else Device(**row)
+
+
+async def rename_device(tx: TenantTx, device_id: UUID, name: str) -> Device:
+    row = await tx.one(
+        """
+        UPDATE devices
+           SET name = %(name)s, version = version + 1
+         WHERE device_id = %(device_id)s
+        RETURNING device_id, tenant_id, name, status, created_at, version
+        """,
+        {"device_id": device_id, "name": name},
+    )
+    return Device(**row)
 
 
 async def create_token(tx: TenantTx, token: NewToken) -> None:
