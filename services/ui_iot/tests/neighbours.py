@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,20 +21,31 @@ TOKEN = "pet_shown-once"
 class Neighbours:
     now: datetime
     refusal: AppError | None = None
+    delay_seconds: float = 0
     created: UUID = field(default_factory=uuid4)
     asked: list[events.Call] = field(default_factory=list)
 
     async def listen(self, bus: Bus) -> None:
         await bus.answer(events.CreateDeviceRequest, self.create)
         await bus.answer(events.MintTokenRequest, self.mint)
+        await bus.answer(events.RenameDeviceRequest, self.rename)
         await bus.answer(events.RevokeRequest, self.revoke)
         await bus.answer(events.CommandRequest, self.command)
 
     async def create(self, call: events.CreateDeviceRequest) -> events.CreateDeviceReply:
         self._hear(call)
+        await asyncio.sleep(self.delay_seconds)
         return events.CreateDeviceReply(
-            device_id=self.created, name=call.name, token=TOKEN, expires_at=self._later
+            device_id=call.device_id or self.created,
+            name=call.name,
+            token=TOKEN,
+            expires_at=self._later,
+            created_at=self.now,
         )
+
+    async def rename(self, call: events.RenameDeviceRequest) -> events.RenameDeviceReply:
+        self._hear(call)
+        return events.RenameDeviceReply(device_id=call.device_id, name=call.name, version=7)
 
     async def mint(self, call: events.MintTokenRequest) -> events.MintTokenReply:
         self._hear(call)

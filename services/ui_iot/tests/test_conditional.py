@@ -14,6 +14,7 @@ from ui_iot.conditional import answer, check_version, tag_of
 
 if TYPE_CHECKING:
     from uuid import UUID
+
     from services.ui_iot.tests.rig import Rig
 
 

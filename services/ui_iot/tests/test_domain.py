@@ -26,6 +26,7 @@ DEVICE = Device(
     created_at=NOW,
     last_seen_at=NOW,
     latest={},
+    version=1,
     certificate=CERTIFICATE,
 )
 ELSEWHERE = [

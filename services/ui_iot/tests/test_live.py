@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -94,7 +95,7 @@ async def heard(watcher: Watcher) -> list[LiveMessage]:
     while True:
         try:
             async with asyncio.timeout(0.01):
-                messages.append(await watcher.next())
+                messages.append(json.loads(await watcher.next()))
         except TimeoutError:
             return messages
 

@@ -34,6 +34,8 @@ FOR_ADMINISTRATORS = {
     "GET /devices/{device_id}/enrol",
     "POST /devices/{device_id}/enrolment-tokens",
     "POST /devices/{device_id}/revoke",
+    "POST /api/v2/devices",
+    "PATCH /api/v2/devices/{device_id}",
     "POST /api/v2/devices/{device_id}/revoke",
     "POST /api/v2/devices/{device_id}/commands",
 }

@@ -75,6 +75,30 @@ def test_public_url_is_an_https_origin(url: str) -> None:
         load(Settings, {**GOOD, "PUBLIC_URL": url})
 
 
+def test_clients_addresses_and_limits_have_safe_defaults() -> None:
+    settings = load(Settings, GOOD)
+
+    assert settings.trusted_proxies == ()
+    assert settings.step_up_max_age_seconds == 300
+    assert (settings.auth_attempts_per_minute, settings.api_requests_per_minute) == (30, 600)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "caddy"),
+        ("STEP_UP_MAX_AGE_SECONDS", "0"),
+        ("AUTH_ATTEMPTS_PER_MINUTE", "0"),
+        ("API_REQUESTS_PER_MINUTE", "-1"),
+        ("RATE_LIMIT_STORE_URL", "http://localhost"),
+    ],
+)
+def test_setting_that_would_protect_nothing_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load(Settings, {**GOOD, name: value})
+
+
 def test_secrets_never_print() -> None:
     printed = repr(load(Settings, GOOD))
 

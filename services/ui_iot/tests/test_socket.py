@@ -62,7 +62,8 @@ async def test_subscription_can_be_changed(rig: Rig, url: str, alice: Browser, a
 @pytest.mark.parametrize(
     ("origin", "headers"),
     [
-        (None, {}),
+        (None, {"sec-fetch-site": "cross-site"}),
+        (None, {"sec-fetch-site": "same-origin"}),
         ("https://evil.example", {}),
         ("null", {}),
         (f"{PUBLIC_URL}.evil.example", {}),

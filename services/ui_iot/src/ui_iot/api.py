@@ -55,7 +55,7 @@ class Api:
 
     async def device(self, request: Request, principal: Principal) -> Response:
         device = await find_device(self.db, request, principal)
-        return answer(request, show(device, self.clock()))
+        return answer(request, show(device, self.clock()), device.version)
 
     async def telemetry(self, request: Request, principal: Principal) -> Response:
         query = read_query(request, api_models.TelemetryQuery)

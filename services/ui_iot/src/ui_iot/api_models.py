@@ -17,7 +17,7 @@ LONGEST_SPAN_SECONDS = 24 * 3600
 MOST_SPAN_DIGITS = len(str(LONGEST_SPAN_SECONDS))
 LONGEST_NAME = 100
 
-_UUID_SCHEMA = {
+UUID_SCHEMA = {
     "type": "string",
     "format": "uuid",
     "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
@@ -42,7 +42,7 @@ DeviceName = Annotated[
     ),
 ]
 CanonicalId = Annotated[
-    UUID, BeforeValidator(lambda text: parse_id(text, "after")), WithJsonSchema(_UUID_SCHEMA)
+    UUID, BeforeValidator(lambda text: parse_id(text, "after")), WithJsonSchema(UUID_SCHEMA)
 ]
 Span = Annotated[
     int,

@@ -13,6 +13,7 @@ from ui_iot.session_operations import session_operations
 
 if TYPE_CHECKING:
     from ui_iot.api import Api
+    from ui_iot.changes import Changes
     from ui_iot.session_api import SessionApi
 
 ROOT = "/api/v2"
@@ -20,8 +21,8 @@ DEVICES = f"{ROOT}/devices"
 DEVICE = f"{DEVICES}/{{device_id}}"
 
 
-def api_endpoints(api: Api, sessions: SessionApi) -> list[Endpoint]:
-    offered = [*operations(api), *session_operations(sessions)]
+def api_endpoints(api: Api, changes: Changes, sessions: SessionApi) -> list[Endpoint]:
+    offered = [*operations(api, changes), *session_operations(sessions)]
     document = Open(
         method="GET",
         path=f"{ROOT}/openapi.json",
@@ -31,8 +32,8 @@ def api_endpoints(api: Api, sessions: SessionApi) -> list[Endpoint]:
     return [document, *(operation.endpoint() for operation in offered)]
 
 
-def operations(api: Api) -> list[Operation]:
-    return [*_reading(api), *_acting(api)]
+def operations(api: Api, changes: Changes) -> list[Operation]:
+    return [*_reading(api), *_changing(changes), *_acting(api)]
 
 
 def _reading(api: Api) -> list[Operation]:
@@ -71,6 +72,37 @@ def _reading(api: Api) -> list[Operation]:
             headers=("If-None-Match",),
             answers={200: models.TelemetryAnswer, 304: None},
             answer_headers=("ETag",),
+        ),
+    ]
+
+
+def _changing(changes: Changes) -> list[Operation]:
+    return [
+        Operation(
+            name="createDevice",
+            summary="Add a device, and mint its first one-time enrolment token",
+            method="POST",
+            path=DEVICES,
+            roles=ADMINISTRATORS,
+            handler=changes.create,
+            headers=("Idempotency-Key",),
+            body=models.CreateDeviceBody,
+            answers={201: models.CreatedAnswer},
+            answer_headers=("Location", "Idempotency-Replayed"),
+            refusals=frozenset({409, 422}),
+        ),
+        Operation(
+            name="renameDevice",
+            summary="Give a device another name",
+            method="PATCH",
+            path=DEVICE,
+            roles=ADMINISTRATORS,
+            handler=changes.rename,
+            headers=("If-Match",),
+            body=models.RenameDeviceBody,
+            answers={200: models.DeviceAnswer},
+            answer_headers=("ETag",),
+            refusals=frozenset({412, 428}),
         ),
     ]
 

@@ -20,12 +20,14 @@ from ui_iot import login, session_store
 from ui_iot.api import Api
 from ui_iot.backchannel import BackChannel, UsedTokens
 from ui_iot.callers import Callers
+from ui_iot.changes import Changes
 from ui_iot.cookies import SealedCookies
 from ui_iot.endings import Endings
 from ui_iot.handlers import Pages
 from ui_iot.live import Hub
 from ui_iot.notices import Notices
 from ui_iot.oidc import IdentityProvider
+from ui_iot.once import Once
 from ui_iot.refresh import Refresher
 from ui_iot.rendering import SecurityHeaders
 from ui_iot.routes import Handlers, Rates, endpoints, extra_routes
@@ -36,6 +38,7 @@ from ui_iot.sessions import IDLE_LIFE, Sessions
 from ui_iot.socket import LiveSocket, Pace
 from ui_iot.vault import Vault
 from ui_iot.visits import visit_of
+from ui_iot.watching import Seats, Watching
 
 if TYPE_CHECKING:
     from pulse_common.bus import Bus
@@ -74,12 +77,17 @@ class Parts:
     step_up_max_age_seconds: int = 300
     rates: Rates = field(default_factory=Rates)
     pace: Pace = field(default_factory=Pace)
+    live_views_per_person: int = 20
 
 
 def create_app(made: Parts) -> Starlette:
     callers = open_callers(made)
     socket = LiveSocket(
-        hub=made.hub, callers=callers, db=made.db, notices=made.notices, pace=made.pace
+        hub=made.hub,
+        watching=Watching(callers=callers, db=made.db, clock=made.clock),
+        seats=Seats(made.live_views_per_person),
+        notices=made.notices,
+        pace=made.pace,
     )
     app = build_app(
         all_endpoints(made, callers),
@@ -128,6 +136,12 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
         ),
         session_pages=SessionPages(db=made.db, endings=endings, callers=callers),
         api=Api(db=made.db, bus=made.bus, clock=made.clock),
+        changes=Changes(
+            db=made.db,
+            bus=made.bus,
+            clock=made.clock,
+            once=Once(db=made.db, sealer=made.sealer, clock=made.clock),
+        ),
         session_api=SessionApi(db=made.db, endings=endings, callers=callers),
     )
     return [*endpoints(handlers, made.rates), *health.endpoints(made.readiness)]
@@ -199,6 +213,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         on_refused=parts.open_auth_audit(runtime, database, proxies).refused,
         trusted_proxies=proxies,
         step_up_max_age_seconds=settings.step_up_max_age_seconds,
+        live_views_per_person=settings.live_views_per_person,
         rates=Rates(
             auth_per_minute=settings.auth_attempts_per_minute,
             api_per_minute=settings.api_requests_per_minute,

@@ -47,8 +47,8 @@ def tag_of(body: bytes, version: int | None) -> str:
     return f'"{digest}"' if version is None else f'"v{version}-{digest}"'
 
 
-def check_version(request: Request, current: int) -> None:
-    """Let a change pass only from somebody who has seen the current version (or says ``*``).
+def check_version(request: Request, current: int) -> int | None:
+    """Return the version that a change is for: the current one, or None from somebody who says ``*``: whichever it is.
 
     Raises:
         Unconditional: no If-Match came.
@@ -60,10 +60,11 @@ def check_version(request: Request, current: int) -> None:
         raise Unconditional("send the ETag of the device as If-Match")
     tags = _read(given, "If-Match")
     if tags is None:
-        return
+        return None
     strong = (_VERSION.fullmatch(tag) for weak, tag in tags if not weak)
     if current not in {int(found[1]) for found in strong if found}:
         raise Stale("the device has changed: read it again")
+    return current
 
 
 def _matches_any(given: list[str], tag: str) -> bool:

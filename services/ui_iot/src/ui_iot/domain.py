@@ -48,13 +48,14 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """``certificate`` is the newest one; ``latest`` its last readings."""
+    """``certificate`` is the newest one; ``latest`` its last readings; ``version`` counts changes by people."""
 
     id: UUID
     name: str
     created_at: datetime
     last_seen_at: datetime | None
     latest: dict[str, MetricValue]
+    version: int
     certificate: Certificate | None
 
     def status(self, now: datetime) -> Status:

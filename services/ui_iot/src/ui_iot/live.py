@@ -7,6 +7,7 @@ and is told how many.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -51,30 +52,30 @@ class Watcher:
 
     tenant: TenantId
     devices: frozenset[UUID] | None = frozenset()
-    _waiting: deque[LiveMessage] = field(default_factory=lambda: deque(maxlen=QUEUE_LENGTH))
+    _waiting: deque[str] = field(default_factory=lambda: deque(maxlen=QUEUE_LENGTH))
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _dropped: int = 0
 
-    def offer(self, device_id: UUID, message: LiveMessage) -> None:
+    def offer(self, device_id: UUID, text: str) -> None:
         if self.devices is not None and device_id not in self.devices:
             return
         if len(self._waiting) == QUEUE_LENGTH:
             self._dropped += 1
             DROPPED.inc()
-        self._waiting.append(message)
+        self._waiting.append(text)
         self._arrived.set()
 
-    async def next(self) -> LiveMessage:
+    async def next(self) -> str:
         """Wait for the next message; how many were dropped comes before what is left."""
         await self._arrived.wait()
         if self._dropped:
-            message: LiveMessage = {"type": "dropped", "count": self._dropped}
+            text = json.dumps({"type": "dropped", "count": self._dropped})
             self._dropped = 0
-            return message
-        message = self._waiting.popleft()
+            return text
+        text = self._waiting.popleft()
         if not self._waiting:
             self._arrived.clear()
-        return message
+        return text
 
 
 @dataclass
@@ -87,8 +88,9 @@ class _Audience:
     cut_off: set[UUID] = field(default_factory=set)
 
     def tell(self, device_id: UUID, message: LiveMessage) -> None:
+        text = json.dumps(message)  # once, however many watch
         for watcher in self.watchers:
-            watcher.offer(device_id, message)
+            watcher.offer(device_id, text)
 
 
 class Hub:

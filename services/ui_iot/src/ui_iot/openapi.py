@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import models_json_schema
 from starlette.responses import JSONResponse
 
-from ui_iot.api_models import Body, Problem
+from ui_iot.api_models import UUID_SCHEMA, Body, Problem
 from ui_iot.conditional import TAG_LIST
 from ui_iot.idempotency_key import KEY_PATTERN
 
@@ -58,6 +58,7 @@ _ANSWER_HEADERS: dict[str, Schema] = {
     "ETag": {"required": True, "schema": {"type": "string"}},
     "Location": {"required": True, "schema": {"type": "string"}},
     "Idempotency-Replayed": {"schema": {"const": "true"}},
+    "X-CSRF-Token": {"schema": {"type": "string"}},
 }
 
 
@@ -113,7 +114,10 @@ def _operation(operation: Operation) -> Schema:
 
 
 def _parameters(operation: Operation) -> list[Schema]:
-    found = [_DEVICE_ID for name in re.findall(r"{(\w+)}", operation.path) if name == "device_id"]
+    found: list[Schema] = [
+        {"name": name, "in": "path", "required": True, "schema": UUID_SCHEMA}
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
     if operation.query:
         for name, schema in operation.query.model_json_schema()["properties"].items():
             found.append({"name": name, "in": "query", "schema": _without_null(schema)})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pulse_common.identity import Principal
     from ui_iot.api import Api
     from ui_iot.backchannel import BackChannel
+    from ui_iot.changes import Changes
     from ui_iot.handlers import Pages
     from ui_iot.login import Login
     from ui_iot.session_api import SessionApi
@@ -42,6 +43,7 @@ class Handlers:
     pages: Pages
     session_pages: SessionPages
     api: Api
+    changes: Changes
     session_api: SessionApi
 
 
@@ -89,7 +91,7 @@ def endpoints(made: Handlers, rates: Rates = Rates()) -> list[Endpoint]:
         _guarded("GET", f"{DEVICE}/enrol", ADMINISTRATORS, pages.enrol),
         _guarded("POST", f"{DEVICE}/enrolment-tokens", ADMINISTRATORS, pages.new_token),
         _guarded("POST", f"{DEVICE}/revoke", ADMINISTRATORS, pages.revoke),
-        *_limited(api_endpoints(made.api, made.session_api), rates),
+        *_limited(api_endpoints(made.api, made.changes, made.session_api), rates),
     ]
 
 

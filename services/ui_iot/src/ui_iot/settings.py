@@ -29,6 +29,7 @@ class Settings(RateLimitSettings, ServiceSettings):
     oidc_client_secret: Key
     session_encryption_key: SecretStr
     session_encryption_key_previous: SecretStr | None = None
+    live_views_per_person: int = Field(default=20, ge=1)
     trusted_proxies: Networks = ()
     step_up_max_age_seconds: int = Field(default=300, ge=30)
     auth_attempts_per_minute: int = Field(default=30, ge=1)

@@ -1,13 +1,20 @@
-"""``/api/v2/ws``: one browser's live view, for as long as its session lives.
+"""``/api/v2/ws``: one live view, for as long as the session lives or the access token is good.
 
-Close codes: 4401 signed out (the page leads to the log-in), 4403 another origin asked, 4400 not understood, 4408 no
-subscription came in time, 1013 a part is away (try again), 1011 a fault of ours.
+A browser subscribes at once (its session and Origin are in the handshake); an API client sends no Origin and first
+``{"type": "authenticate", "token": …}``.  Close codes, each with its reason in words:
+
+4400  a message was not understood
+4401  signed out, or the token is not good or has expired: log in, or come back with a new token
+4403  another origin asked
+4408  no token, or no subscription, came in time
+4429  this person has as many live views open as one may have
+1013  a part is away: try again
+1011  a fault of ours
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -18,30 +25,34 @@ from starlette.websockets import WebSocketDisconnect
 
 from pulse_common.errors import AppError, Unavailable
 from pulse_common.ids import parse_id
-from ui_iot import people
 from ui_iot.live import Watcher
+from ui_iot.watching import (
+    NOT_UNDERSTOOD,
+    OUR_FAULT,
+    SIGNED_OUT,
+    TOO_SLOW,
+    Closed,
+    Seats,
+    Visitor,
+    Watching,
+)
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from starlette.websockets import WebSocket
 
-    from pulse_common.identity import Principal, TenantId
-    from pulse_common.tenancy import Database
-    from ui_iot.callers import Callers
     from ui_iot.live import Hub
     from ui_iot.notices import Notices
 
 log = structlog.get_logger(__name__)
 
-NOT_UNDERSTOOD, SIGNED_OUT, OTHER_ORIGIN, TOO_SLOW = 4400, 4401, 4403, 4408
-OUR_FAULT, TRY_AGAIN = 1011, 1013
 MOST_DEVICES = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How long a browser may take to subscribe, and how often its session is looked at."""
+    """How long a client may take to say who it is, and what it wants, and how often its right to it is looked at."""
 
     subscribe_seconds: float = 10.0
     check_session_seconds: float = 20.0
@@ -62,45 +73,41 @@ class _Subscribe(BaseModel):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSocket:
     hub: Hub
-    callers: Callers
-    db: Database
+    watching: Watching
+    seats: Seats
     notices: Notices
     pace: Pace
 
     async def serve(self, socket: WebSocket) -> None:
         await socket.accept()
-        if not self.callers.is_same_origin(socket) or "origin" not in socket.headers:
-            await socket.close(OTHER_ORIGIN)
-            return
         try:
-            principal = await self._principal_of(socket)
-        except Unavailable:
-            await socket.close(TRY_AGAIN)
-            return
-        except AppError:
-            await socket.close(SIGNED_OUT)
-            return
-        watcher = Watcher(people.tenant_of(principal))
+            visitor = await self.watching.admit(socket, self.pace.subscribe_seconds)
+            with self.seats.seat(visitor):
+                await self._watch(socket, visitor)
+        except Closed as closed:
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await socket.close(closed.code, closed.reason[:100])
+        except WebSocketDisconnect:
+            return  # gone before it said anything
+
+    async def _watch(self, socket: WebSocket, visitor: Visitor) -> None:
+        watcher = Watcher(visitor.tenant)
         await self.hub.join(watcher)
         try:
-            await self._converse(socket, watcher, principal.subject)
+            await self._converse(socket, watcher, visitor)
         finally:
             await self.hub.leave(watcher)
 
-    async def _principal_of(self, socket: WebSocket) -> Principal:
-        """Return whose browser this is, if they may watch their tenant now."""
-        session = await self.callers.look_at_session(socket)
-        tenant = people.tenant_of(session.principal)
-        async with self.db.tenant_connection(tenant) as tx:
-            await people.require_active_tenant(tx)
-        return session.principal
+    async def _converse(self, socket: WebSocket, watcher: Watcher, visitor: Visitor) -> None:
+        """Run both directions and the watch over the visitor; the first to end ends the others.
 
-    async def _converse(self, socket: WebSocket, watcher: Watcher, subject: str) -> None:
-        """Run both directions and the session's watch; the first to end ends the others."""
+        Raises:
+            Closed: why we end it; returning means that the other side has gone.
+        """
         work = [
             asyncio.create_task(self._receive(socket, watcher)),
             asyncio.create_task(_send(socket, watcher)),
-            asyncio.create_task(self._until_signed_out(socket, watcher.tenant, subject)),
+            asyncio.create_task(self._until_unwelcome(visitor)),
         ]
         try:
             ended, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
@@ -108,14 +115,10 @@ class LiveSocket:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
-        codes = [code for task in ended if (code := _code(task)) is not None]
-        if not codes:
-            return  # the browser has gone
-        with suppress(WebSocketDisconnect, RuntimeError):
-            await socket.close(codes[0])
+        for task in ended:
+            _raise_why(task)
 
-    async def _receive(self, socket: WebSocket, watcher: Watcher) -> int | None:
-        """Take subscriptions; return the code to close with, None when the browser has gone."""
+    async def _receive(self, socket: WebSocket, watcher: Watcher) -> None:
         timeout: float | None = self.pace.subscribe_seconds
         while True:
             try:
@@ -123,43 +126,47 @@ class LiveSocket:
                     text = await socket.receive_text()
                 watcher.devices = _Subscribe.model_validate_json(text).wanted()
             except WebSocketDisconnect:
-                return None
+                return
             except TimeoutError:
-                return TOO_SLOW
+                raise Closed(TOO_SLOW, "no subscription came in time") from None
             except (ValidationError, AppError, KeyError):
-                return NOT_UNDERSTOOD
+                raise Closed(NOT_UNDERSTOOD, "not understood") from None
             timeout = None
 
-    async def _until_signed_out(self, socket: WebSocket, tenant: TenantId, subject: str) -> int:
-        with self.notices.listen(subject) as heard:
+    async def _until_unwelcome(self, visitor: Visitor) -> None:
+        with self.notices.listen(visitor.subject) as heard:
             while True:
+                pause = min(self.pace.check_session_seconds, visitor.seconds_left())
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self.pace.check_session_seconds):
+                    async with asyncio.timeout(pause):
                         await heard.wait()
                 heard.clear()
                 try:
-                    found = await self._principal_of(socket)
+                    found = await visitor.again()
                 except Unavailable:
+                    await asyncio.sleep(self.pace.check_session_seconds)
                     continue  # a part that is away is not a log-out
-                except AppError:
-                    return SIGNED_OUT
-                if (found.tenant, found.subject) != (tenant, subject):
-                    return SIGNED_OUT
+                except AppError as error:
+                    raise Closed(SIGNED_OUT, error.message) from None
+                if (found.tenant, found.subject) != (visitor.tenant, visitor.subject):
+                    raise Closed(SIGNED_OUT, "somebody else has signed in")
 
 
 async def _send(socket: WebSocket, watcher: Watcher) -> None:
     while True:
-        message = await watcher.next()
+        text = await watcher.next()
         try:
-            await socket.send_text(json.dumps(message))
+            await socket.send_text(text)
         except (WebSocketDisconnect, RuntimeError):
             return
 
 
-def _code(ended: asyncio.Task[int | None] | asyncio.Task[int] | asyncio.Task[None]) -> int | None:
-    """Return what to close with; a task that crashed is logged and is our fault."""
+def _raise_why(ended: asyncio.Task[None]) -> None:
+    """Raise what ended a task; one that crashed is logged and is our fault."""
     error = ended.exception()
-    if error is None:
-        return ended.result()
+    if error is None or isinstance(error, Closed):
+        if error:
+            raise error
+        return
     log.error("live_socket_crashed", exc_info=error)
-    return OUR_FAULT
+    raise Closed(OUR_FAULT, "a fault of ours")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A device with its last readings and its newest certificate.
 DEVICES = """
-    SELECT d.device_id, d.name, d.created_at, s.last_seen_at, s.metrics,
+    SELECT d.device_id, d.name, d.created_at, d.version, s.last_seen_at, s.metrics,
            c.serial_number, c.not_before, c.not_after, c.revoked_at, c.revocation_reason, c.session_cut_at
       FROM devices d
       LEFT JOIN device_last_state s ON s.tenant_id = d.tenant_id AND s.device_id = d.device_id
@@ -125,5 +125,6 @@ def _device(row: dict[str, Any]) -> Device:
         created_at=row["created_at"],
         last_seen_at=row["last_seen_at"],
         latest=row["metrics"] or {},
+        version=row["version"],
         certificate=certificate,
     )
