@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-#: A right body for each POST that names a device. A new route needs a line here.
+#: A right body for each request that changes a device. A new route needs a line here.
 BODIES: dict[str, dict[str, dict[str, str]]] = {
+    "/api/v2/devices/{device_id}": {"json": {"name": "Mine now"}, "headers": {"if-match": "*"}},
     "/devices/{device_id}/enrolment-tokens": {"data": {}},
     "/devices/{device_id}/revoke": {"data": {"reason": "keyCompromise"}},
     "/api/v2/devices/{device_id}/revoke": {"json": {"reason": "keyCompromise"}},
