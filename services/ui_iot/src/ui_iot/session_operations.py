@@ -25,6 +25,7 @@ def session_operations(api: SessionApi) -> list[Operation]:
             roles=ANYBODY,
             handler=api.who,
             answers={200: models.WhoAnswer},
+            answer_headers=("X-CSRF-Token",),
         ),
         Operation(
             name="listSessions",
