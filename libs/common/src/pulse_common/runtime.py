@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
 log = structlog.get_logger(__name__)
 
@@ -78,23 +79,7 @@ async def _serve(name: str, loaded: S, start: Start[S]) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runtime.stopping.set)
         app = await start(loaded, runtime)
-        server = _Server(
-            uvicorn.Config(
-                app,
-                host=loaded.http_host,
-                port=loaded.http_port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                lifespan="off",
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-                timeout_keep_alive=75,
-                h11_max_incomplete_event_size=64 * 1024,
-                ws="websockets-sansio",
-                ws_max_size=64 * 1024,
-            )
-        )
+        server = _Server(server_config(app, loaded.http_host, loaded.http_port))
         serving = asyncio.create_task(server.serve())
         log.info("service_started", port=loaded.http_port)
         await asyncio.wait(
@@ -108,6 +93,27 @@ async def _serve(name: str, loaded: S, start: Start[S]) -> int:
         await serving
     log.info("service_stopped", service=name)
     return 1 if runtime.failed else 0
+
+
+def server_config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+    """Say how every service listens: behind Caddy, which keeps what uvicorn lacks (docs/operations/edge.md)."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        # Not httptools, which limits no header (uvicorn would choose it wherever it is installed).
+        http="h11",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=75,
+        h11_max_incomplete_event_size=64 * 1024,
+        ws="websockets-sansio",
+        ws_max_size=64 * 1024,
+    )
 
 
 class _Server(uvicorn.Server):
