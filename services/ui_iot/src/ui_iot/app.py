@@ -14,10 +14,12 @@ from starlette.routing import Mount
 
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
+from pulse_common.cors import CorsSettings
 from pulse_common.errors import Unavailable
 from pulse_common.http import build_app
 from ui_iot import login, session_store
 from ui_iot.api import Api
+from ui_iot.api_cors import ApiCors
 from ui_iot.backchannel import BackChannel, UsedTokens
 from ui_iot.callers import Callers
 from ui_iot.changes import Changes
@@ -78,6 +80,7 @@ class Parts:
     rates: Rates = field(default_factory=Rates)
     pace: Pace = field(default_factory=Pace)
     live_views_per_person: int = 20
+    cors: CorsSettings = field(default_factory=CorsSettings)
 
 
 def create_app(made: Parts) -> Starlette:
@@ -101,7 +104,8 @@ def create_app(made: Parts) -> Starlette:
     app.router.redirect_slashes = False
     # Round the whole application: Starlette answers bugs outside of the application's own middleware.
     headers = Middleware(SecurityHeaders, issuer=made.provider.issuer)
-    return Starlette(routes=[Mount("/", app)], middleware=[headers])
+    shared = ApiCors(app, made.cors) if made.cors.cors_allowed_origins else app
+    return Starlette(routes=[Mount("/", shared)], middleware=[headers])
 
 
 def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
@@ -214,6 +218,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         trusted_proxies=proxies,
         step_up_max_age_seconds=settings.step_up_max_age_seconds,
         live_views_per_person=settings.live_views_per_person,
+        cors=settings,
         rates=Rates(
             auth_per_minute=settings.auth_attempts_per_minute,
             api_per_minute=settings.api_requests_per_minute,

@@ -7,13 +7,14 @@ import binascii
 
 from pydantic import Field, SecretStr, field_validator
 
+from pulse_common.cors import CorsSettings
 from pulse_common.ratelimit_store import RateLimitSettings
 from pulse_common.settings import Key, Networks, Secret, ServiceSettings
 
 KEY_BYTES = 32
 
 
-class Settings(RateLimitSettings, ServiceSettings):
+class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
     """``public_url`` is the origin as browsers write it, without a path; the keys are base64 of 32 bytes.
 
     ``trusted_proxies`` are the networks whose X-Forwarded-For counts; none by default, so the TCP peer is the client.
