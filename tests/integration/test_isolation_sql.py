@@ -90,6 +90,12 @@ def examples(world: World, device_a: Device, device_b: Device) -> dict[str, str]
                 " VALUES (%s, %s, %s, 'pulse.events.test', '{}', now())",
                 [ACME, uuid.uuid4(), login],
             )
+        database.execute(
+            "INSERT INTO idempotency_keys"
+            " (tenant_id, actor_id, key_hash, request_hash, device_id, leased_until, expires_at)"
+            " VALUES (%s, 'alice', sha256('key'), sha256('request'), %s, now(), now())",
+            [ACME, uuid.uuid4()],
+        )
         return eventually(lambda: _with_readings(database), "A's reading in its tables")
 
 

@@ -42,6 +42,10 @@ export class LiveConnection extends EventTarget {
     this.#devices = devices;
     addEventListener("online", () => this.#retryNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.#retryNow());
+    // The server closes the socket of a session that logs out: reloading then would cut the log-out short.
+    document.addEventListener("submit", (event) => {
+      if (/** @type {HTMLFormElement} */ (event.target).matches('[action="/auth/logout"]')) this.close();
+    });
     // A page kept for the back button must not hold its socket.
     addEventListener("pagehide", () => this.close());
     addEventListener("pageshow", (event) => event.persisted && this.connect());
