@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import psycopg
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
     from tests.parts import Nats, Postgres
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -92,7 +92,7 @@ class Rig:
     bus: Bus
     provider: FakeProvider
     hub: Hub
-    app: Starlette
+    app: ASGIApp
     superuser: psycopg.Connection
     now: datetime = NOW
     browsers: list[Browser] = field(default_factory=list)

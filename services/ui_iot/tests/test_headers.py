@@ -97,6 +97,15 @@ async def test_static_files_may_be_kept(rig: Rig) -> None:
     assert response.headers["etag"]
 
 
+@pytest.mark.parametrize("path", ["/api/v2/devices/a%0Ab/revoke", "/static/a%0Ab"])
+async def test_path_with_a_line_break_gets_a_problem_like_any_other(rig: Rig, path: str) -> None:
+    response = await rig.browser().get(path)
+
+    assert response.status_code in {404, 405}
+    assert response.headers["content-type"] == "application/problem+json"
+    assert_guarded(response)
+
+
 async def test_page_after_the_log_in_is_guarded_too(rig: Rig, acme: UUID) -> None:
     browser = rig.browser()
     begun = await browser.page("/auth/login")

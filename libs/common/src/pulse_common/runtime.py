@@ -23,7 +23,6 @@ from pulse_common.health import Readiness
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
 log = structlog.get_logger(__name__)
@@ -58,7 +57,7 @@ class Runtime:
         self.stopping.set()
 
 
-Start = Callable[[S, Runtime], Awaitable["Starlette"]]
+Start = Callable[[S, Runtime], Awaitable["ASGIApp"]]
 
 
 def main(name: str, kind: type[S], start: Start[S]) -> None:

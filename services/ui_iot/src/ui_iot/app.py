@@ -8,9 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Mount
 
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
@@ -43,6 +40,8 @@ from ui_iot.visits import visit_of
 from ui_iot.watching import Seats, Watching
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from pulse_common.bus import Bus
     from pulse_common.client_address import Network
     from pulse_common.clock import Clock
@@ -83,7 +82,7 @@ class Parts:
     cors: CorsSettings = field(default_factory=CorsSettings)
 
 
-def create_app(made: Parts) -> Starlette:
+def create_app(made: Parts) -> ASGIApp:
     callers = open_callers(made)
     socket = LiveSocket(
         hub=made.hub,
@@ -103,9 +102,8 @@ def create_app(made: Parts) -> Starlette:
     # Its redirect would be to the Host header's http address, which is not what the browser asked.
     app.router.redirect_slashes = False
     # Round the whole application: Starlette answers bugs outside of the application's own middleware.
-    headers = Middleware(SecurityHeaders, issuer=made.provider.issuer)
     shared = ApiCors(app, made.cors) if made.cors.cors_allowed_origins else app
-    return Starlette(routes=[Mount("/", shared)], middleware=[headers])
+    return SecurityHeaders(shared, issuer=made.provider.issuer)
 
 
 def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
@@ -172,7 +170,7 @@ def open_callers(made: Parts) -> Callers:
     )
 
 
-async def start(settings: Settings, runtime: Runtime) -> Starlette:
+async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
     database = await parts.open_database(runtime, settings.database_url, NAME)
     await parts.open_database(
         runtime, settings.operator_database_url, f"{NAME} operator", max_connections=2
