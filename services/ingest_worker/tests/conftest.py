@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
-from conftest import PASSWORD, Nats, free_port, wait_for_port
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from pydantic import SecretStr
+from tests.parts import PASSWORD, Nats, free_port, wait_for_port
 
 from ingest_worker.broker import Target
 from pulse_common import events
@@ -85,12 +86,14 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @dataclass(slots=True)
 class Device:
-    """Publishes as one device; ``unacknowledged`` is what the broker has not taken yet."""
+    """Publishes as one device; ``acknowledged`` holds the ids of what the broker has taken."""
 
     port: int
     tenant_id: UUID = field(default_factory=uuid4)
     device_id: UUID = field(default_factory=uuid4)
     heard: list[MQTTMessage] = field(default_factory=list)
+    acknowledged: set[int] = field(default_factory=set)
+    progress: threading.Condition = field(default_factory=threading.Condition)
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,8 +104,14 @@ class Device:
         )
         self.client.max_inflight_messages_set(1000)
         self.client.on_message = lambda _c, _u, message: self.heard.append(message)
+        self.client.on_publish = lambda _c, _u, mid, _r, _p: self.note(mid)
         self.client.connect("127.0.0.1", self.port)
         self.client.loop_start()
+
+    def note(self, message_id: int) -> None:
+        with self.progress:
+            self.acknowledged.add(message_id)
+            self.progress.notify_all()
 
     def topic(self, kind: str) -> str:
         return f"tenant/{self.tenant_id}/device/{self.device_id}/{kind}"
@@ -112,9 +121,13 @@ class Device:
         self.client.publish(self.topic(kind), payload, qos).wait_for_publish(20)
 
     def publish_many(self, payloads: list[bytes]) -> None:
-        sent = [self.client.publish(self.topic("telemetry"), payload, 1) for payload in payloads]
-        for message in sent:
-            message.wait_for_publish(20)
+        """Publish and wait until the broker has every one; what is sent while it is away waits for its return."""
+        sent = {
+            self.client.publish(self.topic("telemetry"), payload, 1).mid for payload in payloads
+        }
+        with self.progress:
+            # Not wait_for_publish: paho raises there for what it has queued while disconnected.
+            assert self.progress.wait_for(lambda: sent <= self.acknowledged, 25)
 
     def leave(self) -> None:
         self.client.disconnect()
