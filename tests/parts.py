@@ -17,22 +17,13 @@ from pulse_local.database import create_database, database_url, set_login_passwo
 from pulse_local.leftovers import Registry
 from pulse_local.postgres import postgres_command, superuser_url
 from pulse_local.processes import Part
+from pulse_local.secrets import LOGINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 PASSWORD = "a-test-password-of-enough-length"
-LOGINS = (
-    "svc_ui_iot",
-    "svc_ui_iot_operator",
-    "svc_provision_api",
-    "svc_cert_worker",
-    "svc_mqtt_authz",
-    "svc_billing_webhooks",
-    "svc_ingest_worker",
-    "svc_delivery_worker",
-)
 
 
 @dataclass(frozen=True, slots=True)

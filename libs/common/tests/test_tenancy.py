@@ -16,6 +16,7 @@ from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
 from pulse_common.isolation import IsolationError, require, violations
 from pulse_common.tenancy import Database, ForeignKeyViolation, Tx, UniqueViolation
+from pulse_local.secrets import LOGINS
 
 if TYPE_CHECKING:
     from tests.parts import Postgres
@@ -252,19 +253,7 @@ async def test_lost_commit_is_unavailable(
                 )
 
 
-@pytest.mark.parametrize(
-    "login",
-    [
-        "svc_ui_iot",
-        "svc_ui_iot_operator",
-        "svc_provision_api",
-        "svc_cert_worker",
-        "svc_mqtt_authz",
-        "svc_billing_webhooks",
-        "svc_ingest_worker",
-        "svc_delivery_worker",
-    ],
-)
+@pytest.mark.parametrize("login", LOGINS)
 async def test_sound_catalogue_lets_every_service_start(opened: Open, login: str) -> None:
     async with opened(login) as database:
         assert await violations(database) == []

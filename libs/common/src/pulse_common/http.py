@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 from starlette.applications import Starlette
@@ -208,6 +208,11 @@ def _route(endpoint: Endpoint, door: _Door) -> Route:
         return answer
 
     return Route(endpoint.path, call, methods=[endpoint.method])
+
+
+async def nobody(_: Request) -> NoReturn:
+    """Stand at the door of a service that has no guarded routes."""
+    raise Unauthenticated("there is nothing to sign in to here")
 
 
 def bearer_token(request: Request) -> str | None:

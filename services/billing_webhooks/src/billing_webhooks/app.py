@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from billing_webhooks.handlers import Webhooks
 from billing_webhooks.routes import endpoints
 from billing_webhooks.stripe_events import Verifier
 from pulse_common import health, parts
-from pulse_common.errors import Unauthenticated
-from pulse_common.http import build_app
+from pulse_common.http import build_app, nobody
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from starlette.requests import Request
 
     from billing_webhooks.settings import Settings
     from pulse_common.runtime import Runtime
@@ -23,11 +21,6 @@ NAME = "billing_webhooks"
 
 def create_app(*, verifier: Verifier, readiness: health.Readiness) -> Starlette:
     return build_app([*endpoints(Webhooks(verifier)), *health.endpoints(readiness)], nobody)
-
-
-async def nobody(_: Request) -> NoReturn:
-    """Stand at the door of a service that has no guarded routes."""
-    raise Unauthenticated("there is nothing to sign in to here")
 
 
 async def start(settings: Settings, runtime: Runtime) -> Starlette:

@@ -6,15 +6,13 @@ come with an issue of their own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from pulse_common import events, health, parts
-from pulse_common.errors import Unauthenticated
-from pulse_common.http import build_app
+from pulse_common.http import build_app, nobody
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from starlette.requests import Request
 
     from delivery_worker.settings import Settings
     from pulse_common.runtime import Runtime
@@ -24,11 +22,6 @@ NAME = "delivery_worker"
 
 def create_app(readiness: health.Readiness) -> Starlette:
     return build_app(health.endpoints(readiness), nobody)
-
-
-async def nobody(_: Request) -> NoReturn:
-    """Stand at the door of a service that has no guarded routes."""
-    raise Unauthenticated("there is nothing to sign in to here")
 
 
 async def start(settings: Settings, runtime: Runtime) -> Starlette:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ingest_worker.broker import Target
 from ingest_worker.commands import Commands
@@ -12,12 +12,10 @@ from ingest_worker.routes import endpoints
 from ingest_worker.writer import Writer
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
-from pulse_common.errors import Unauthenticated
-from pulse_common.http import build_app
+from pulse_common.http import build_app, nobody
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from starlette.requests import Request
 
     from ingest_worker.settings import Settings
     from pulse_common.runtime import Runtime
@@ -27,11 +25,6 @@ NAME = "ingest_worker"
 
 def create_app(readiness: health.Readiness) -> Starlette:
     return build_app(endpoints(readiness), nobody)
-
-
-async def nobody(_: Request) -> NoReturn:
-    """Stand at the door of a service that has no guarded routes."""
-    raise Unauthenticated("there is nothing to sign in to here")
 
 
 async def start(settings: Settings, runtime: Runtime) -> Starlette:
