@@ -1,0 +1,5 @@
+-- operators: nothing yet.
+
+SET LOCAL ROLE pulse_owner;
+
+RESET ROLE;

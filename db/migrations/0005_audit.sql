@@ -1,0 +1,5 @@
+-- audit: nothing yet.
+
+SET LOCAL ROLE pulse_owner;
+
+RESET ROLE;

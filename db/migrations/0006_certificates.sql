@@ -1,0 +1,5 @@
+-- certificates: nothing yet.
+
+SET LOCAL ROLE pulse_owner;
+
+RESET ROLE;

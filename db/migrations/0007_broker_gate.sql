@@ -1,0 +1,5 @@
+-- broker_gate: nothing yet.
+
+SET LOCAL ROLE pulse_owner;
+
+RESET ROLE;

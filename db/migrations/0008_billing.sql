@@ -1,0 +1,5 @@
+-- billing: nothing yet.
+
+SET LOCAL ROLE pulse_owner;
+
+RESET ROLE;

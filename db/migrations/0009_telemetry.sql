@@ -1,0 +1,5 @@
+-- telemetry: nothing yet.
+
+SET LOCAL ROLE pulse_owner;
+
+RESET ROLE;

@@ -1,0 +1,5 @@
+-- delivery: nothing yet.
+
+SET LOCAL ROLE pulse_owner;
+
+RESET ROLE;
