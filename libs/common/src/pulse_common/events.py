@@ -71,6 +71,30 @@ class DeviceDisabled(Event):
     device_id: UUID
 
 
+class TenantSuspended(Event):
+    """From now on nobody of the tenant gets in: drop what is cached of it and cut what is open."""
+
+    subject = "pulse.events.tenant.suspended"
+
+
+class TenantResumed(Event):
+    """The tenant is active again."""
+
+    subject = "pulse.events.tenant.resumed"
+
+
+class GlassBroken(Event):
+    """Two operators took access to a tenant's data without its approval; it must hear of it at once."""
+
+    subject = "pulse.events.operator.break_glass"
+    grant_id: UUID
+    operator: str
+    second_operator: str
+    reason: str
+    ticket: str
+    ends_at: datetime
+
+
 class CertificateRevoked(Event):
     subject = "pulse.events.cert.revoked"
     device_id: UUID
