@@ -20,6 +20,7 @@ BEGIN
         ('pulse_provision',      'NOLOGIN NOBYPASSRLS'),
         ('pulse_outbox',         'NOLOGIN NOBYPASSRLS'),
         ('pulse_sessions',       'NOLOGIN NOBYPASSRLS'),
+        ('pulse_seal',           'NOLOGIN NOBYPASSRLS'),
         ('svc_ui_iot',           'LOGIN NOINHERIT NOBYPASSRLS'),
         ('svc_ui_iot_operator',  'LOGIN NOINHERIT NOBYPASSRLS'),
         ('svc_provision_api',    'LOGIN NOINHERIT NOBYPASSRLS'),
@@ -46,7 +47,7 @@ GRANT pulse_operator_read, pulse_operator_write
    TO svc_ui_iot_operator  WITH INHERIT FALSE, SET TRUE;
 GRANT pulse_app, pulse_outbox, pulse_provision, pulse_audit
    TO svc_provision_api    WITH INHERIT FALSE, SET TRUE;
-GRANT pulse_ca, pulse_outbox, pulse_audit
+GRANT pulse_ca, pulse_outbox, pulse_audit, pulse_seal
    TO svc_cert_worker      WITH INHERIT FALSE, SET TRUE;
 GRANT pulse_authz, pulse_outbox, pulse_audit
    TO svc_mqtt_authz       WITH INHERIT FALSE, SET TRUE;
@@ -60,7 +61,7 @@ GRANT pulse_app, pulse_audit
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO
     pulse_owner, pulse_app, pulse_operator_read, pulse_operator_write, pulse_authz, pulse_ingest, pulse_audit, pulse_ca,
-    pulse_provision, pulse_outbox, pulse_sessions;
+    pulse_provision, pulse_outbox, pulse_sessions, pulse_seal;
 GRANT CREATE ON SCHEMA public TO pulse_owner;
 -- Logins need to see the schema's catalogue entries for the start-up check, never its rows.
 GRANT USAGE ON SCHEMA public TO

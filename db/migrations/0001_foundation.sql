@@ -136,10 +136,11 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_by_tenant ON outbox (tenant_id, position);
 CREATE INDEX outbox_unsent ON outbox (producer, position) WHERE sent_at IS NULL;
 
--- The platform's own acts carry the nil UUID, which no tenant can have.
+-- The platform's own acts carry the nil UUID, which no tenant can have.  What is said here of sealing, partitions and
+-- retention is in 0005_audit.sql.
 CREATE TABLE audit_log (
     tenant_id   uuid        NOT NULL,
-    audit_id    uuid        NOT NULL PRIMARY KEY,
+    audit_id    uuid        NOT NULL,
     at          timestamptz NOT NULL DEFAULT now(),
     service     name        NOT NULL DEFAULT session_user,
     actor_kind  text        NOT NULL CHECK (actor_kind IN ('user', 'service', 'device', 'operator', 'anonymous')),
@@ -150,12 +151,24 @@ CREATE TABLE audit_log (
     outcome     text        NOT NULL CHECK (outcome IN ('success', 'failure', 'denied')),
     reason      text,
     address     text,
+    user_agent  text,
     request_id  text,
-    details     jsonb       NOT NULL DEFAULT '{}'
-);
+    before      jsonb,
+    after       jsonb,
+    details     jsonb       NOT NULL DEFAULT '{}',
+    -- Which transaction wrote the row: the sealer takes those that can no longer be joined by late-comers.
+    xid         xid8        NOT NULL DEFAULT pg_current_xact_id(),
+    -- The partition key must be part of it; a replayed event carries its old time, so the pair stays one.
+    PRIMARY KEY (at, audit_id)
+) PARTITION BY RANGE (at);
+
+-- Where a time outside the prepared months goes, so that no act is refused because its record is.
+CREATE TABLE audit_log_default PARTITION OF audit_log DEFAULT;
 CREATE INDEX audit_log_by_tenant ON audit_log (tenant_id, at DESC);
 CREATE INDEX audit_log_by_object ON audit_log (tenant_id, object_id, at DESC);
-CREATE INDEX audit_log_by_device ON audit_log (tenant_id, (details ->> 'device_id'), at DESC);
+CREATE INDEX audit_log_by_device ON audit_log (tenant_id, (details ->> 'device_id'), at DESC)
+    WHERE details ->> 'device_id' IS NOT NULL;
+CREATE INDEX audit_log_by_transaction ON audit_log (xid, tenant_id);
 
 -- Row-level security ---------------------------------------------------------------------------------------------------
 
@@ -164,13 +177,14 @@ DECLARE
     t text;
 BEGIN
     FOREACH t IN ARRAY ARRAY['tenants', 'devices', 'enrolment_tokens', 'certificates', 'telemetry', 'telemetry_default',
-                             'device_last_state', 'outbox', 'audit_log', 'web_sessions', 'issuers']
+                             'device_last_state', 'outbox', 'audit_log', 'audit_log_default', 'web_sessions',
+                             'issuers']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
     END LOOP;
     FOREACH t IN ARRAY ARRAY['tenants', 'devices', 'enrolment_tokens', 'certificates', 'telemetry', 'telemetry_default',
-                             'device_last_state', 'outbox', 'audit_log']
+                             'device_last_state', 'outbox', 'audit_log', 'audit_log_default']
     LOOP
         EXECUTE format($policy$
             CREATE POLICY tenant_isolation ON %I TO pulse_app

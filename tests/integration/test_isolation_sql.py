@@ -33,7 +33,7 @@ ROLES = {
     "svc_ui_iot": {"pulse_app", "pulse_outbox", "pulse_sessions", "pulse_audit"},
     "svc_ui_iot_operator": {"pulse_operator_read", "pulse_operator_write"},
     "svc_provision_api": {"pulse_app", "pulse_outbox", "pulse_provision", "pulse_audit"},
-    "svc_cert_worker": {"pulse_ca", "pulse_outbox", "pulse_audit"},
+    "svc_cert_worker": {"pulse_ca", "pulse_outbox", "pulse_audit", "pulse_seal"},
     "svc_mqtt_authz": {"pulse_authz", "pulse_outbox", "pulse_audit"},
     "svc_billing_webhooks": {"pulse_app", "pulse_outbox", "pulse_audit"},
     "svc_ingest_worker": {"pulse_ingest", "pulse_audit"},
@@ -56,6 +56,8 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
     # Its own service's events, which it wrote itself.
     "pulse_outbox": {"outbox": {*_SEE, "update", "delete"}},
     "pulse_audit": {"audit_log": {"insert"}},
+    # It reads what it seals; seals are signed, so that adding one without the key is found.
+    "pulse_seal": {"audit_log": _SEE, "audit_seals": {*_SEE, "insert"}},
     "pulse_sessions": {"audit_log": {"insert"}},
     "pulse_operator_read": {
         "tenants": _SEE,
@@ -65,6 +67,7 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "device_last_state": _SEE,
         # It has BYPASSRLS, for which COPY is one more way to INSERT.
         "audit_log": {*_SEE, "insert", "copy in"},
+        "audit_seals": _SEE,
     },
     "pulse_operator_write": {"tenants": {*_SEE, "update"}, "audit_log": {"insert"}},
 }
@@ -107,7 +110,9 @@ def _with_readings(database: psycopg.Connection) -> dict[str, str] | None:
 def test_there_is_something_to_steal_in_every_tenant_table(
     database: psycopg.Connection, examples: dict[str, str]
 ) -> None:
-    partitions = {table for table in tenant_tables(database) if table.startswith("telemetry_")}
+    partitions = {
+        table for table in tenant_tables(database) if table.startswith(("telemetry_", "audit_log_"))
+    }
 
     assert set(tenant_tables(database)) - partitions == set(examples) - partitions
     # One day's partition, addressed directly, is tried too.
@@ -150,7 +155,7 @@ def test_ones_own_rows_are_reached(
     assert seen >= {"tenants", "devices", "certificates", "telemetry", "device_last_state"}
     assert "update" in reached["devices"]
     # Partitions are reached through their table alone, and nobody empties one.
-    assert not any(table.startswith("telemetry_") for table in reached)
+    assert not any(table.startswith(("telemetry_", "audit_log_")) for table in reached)
     assert not any(acts & {"truncate", "copy in"} for acts in reached.values())
 
 

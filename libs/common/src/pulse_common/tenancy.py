@@ -41,6 +41,7 @@ ServiceRole = Literal[
     "pulse_provision",
     "pulse_outbox",
     "pulse_sessions",
+    "pulse_seal",
 ]
 
 _ATTEMPTS = 3
