@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
+from pulse_common.clients import DEFAULT_CLIENTS
 from pulse_common.jwt import Jwks, JwtVerifier
 
 if TYPE_CHECKING:
@@ -44,6 +45,6 @@ def _verifier(provider: Provider, http: httpx2.AsyncClient) -> JwtVerifier:
     return JwtVerifier(
         issuer=provider.issuer,
         audience="pulse-api",
-        azp=["pulse-ui", provider.api_client.client_id],
+        azp=DEFAULT_CLIENTS,
         jwks=Jwks(oidc_internal_url=provider.issuer, http=http),
     )

@@ -7,12 +7,14 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from pulse_common.clients import parse_clients
 from pulse_common.jws import LONGEST_TOKEN
 from pulse_common.jwt import JwtVerifier, TokenRefused
 from pulse_common.testing.tokens import (
@@ -25,6 +27,9 @@ from pulse_common.testing.tokens import (
     encode,
     sign,
 )
+
+if TYPE_CHECKING:
+    from pulse_common.identity import Principal
 
 pytestmark = pytest.mark.anyio
 
@@ -377,6 +382,64 @@ async def test_a_bare_client_name_is_not_matched_in_part(issuer: Issuer) -> None
 
     with pytest.raises(TokenRefused):
         await judge.verify(issuer.token(azp="pulse"))
+
+
+async def judge_of_programs(issuer: Issuer, **claims: object) -> Principal:
+    judge = JwtVerifier(
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        azp=parse_clients("pulse-ui,pulse-api-*"),
+        jwks=issuer.keys(),
+        clock=lambda: NOW,
+    )
+    return await judge.verify(issuer.token(**claims))
+
+
+@pytest.mark.parametrize("client", ["pulse-ui", "pulse-api-acme", "pulse-api-acme-erp-2"])
+async def test_people_and_tenants_programs_are_let_in(issuer: Issuer, client: str) -> None:
+    assert (await judge_of_programs(issuer, azp=client)).client == client
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        "pulse-api-",
+        "pulse-api",
+        "pulse-apix",
+        "pulse-api--x",
+        "pulse-api-*",
+        "pulse-api-Acme",
+        "pulse-api-a.b",
+        "pulse-api-ä",
+        "PULSE-API-acme",
+        " pulse-api-acme",
+        "pulse-api-acme ",
+        "pulse-api-" + "a" * 41,
+        "x-pulse-api-acme",
+        "pulse-ui-admin",
+        "pulse-ui-",
+        "account",
+        "account-console",
+        "admin-cli",
+        "security-admin-console",
+    ],
+)
+async def test_what_is_nearly_a_program_is_none(issuer: Issuer, client: str) -> None:
+    with pytest.raises(TokenRefused) as caught:
+        await judge_of_programs(issuer, azp=client)
+
+    assert caught.value.reason == "authorized_party"
+
+
+@pytest.mark.parametrize("role", ["operator", "operator-admin"])
+async def test_a_program_is_never_an_operator(issuer: Issuer, role: str) -> None:
+    operator = {"realm_access": {"roles": [role]}, "tenant_id": ...}
+
+    assert (await judge_of_programs(issuer, azp="pulse-ui", **operator)).is_operator
+    with pytest.raises(TokenRefused) as caught:
+        await judge_of_programs(issuer, azp="pulse-api-acme", **operator)
+
+    assert caught.value.reason == "program_of_operator"
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])

@@ -179,10 +179,14 @@ async def open_rig(
     postgres: Postgres,
     nats: Nats,
     superuser: psycopg.Connection,
+    *,
     keys: list[bytes] | None = None,
     rates: Rates = PLENTY,
     pace: Pace = HURRIED,
+    verifier: JwtVerifier | None = None,
 ) -> AsyncIterator[Rig]:
+    """Open the service; ``verifier`` may be one of another identity provider than the tests' own."""
+
     def clock() -> datetime:
         return rig.now
 
@@ -204,7 +208,8 @@ async def open_rig(
             db=database,
             bus=bus,
             clock=clock,
-            verifier=JwtVerifier(
+            verifier=verifier
+            or JwtVerifier(
                 issuer=tokens.ISSUER,
                 audience=tokens.AUDIENCE,
                 azp=[tokens.CLIENT],

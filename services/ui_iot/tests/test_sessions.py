@@ -159,7 +159,7 @@ async def test_session_sealed_with_the_previous_key_opens_and_with_a_lost_one_is
     rig: Rig, alice: Browser, postgres: Postgres, nats_server: Nats, superuser: psycopg.Connection
 ) -> None:
     for keys, status in (([b"n" * 32, KEY], 200), ([b"n" * 32], 401)):
-        async with open_rig(postgres, nats_server, superuser, keys) as restarted:
+        async with open_rig(postgres, nats_server, superuser, keys=keys) as restarted:
             browser = restarted.browser()
             browser.cookies.set(cookies.SESSION, alice.session, domain="pulse.example")
 

@@ -23,6 +23,7 @@ GOOD = {
     "OIDC_AUDIENCE": "pulse-api",
     "OIDC_CLIENT_ID": "pulse-ui",
     "OIDC_CLIENT_SECRET": "s" * 32,
+    "OIDC_ADMIN_CLIENT_SECRET": "a" * 32,
     "SESSION_ENCRYPTION_KEY": KEY,
 }
 
@@ -104,3 +105,16 @@ def test_secrets_never_print() -> None:
 
     for secret in ("hidden-one", "n" * 16, "s" * 32, KEY):
         assert secret not in printed
+
+
+def test_programs_of_the_shipped_realm_are_let_in_unless_a_setting_says_otherwise() -> None:
+    shipped = load(Settings, GOOD).oidc_allowed_clients
+    people_only = load(Settings, {**GOOD, "OIDC_ALLOWED_CLIENTS": "pulse-ui"}).oidc_allowed_clients
+
+    assert [rule.is_program("pulse-api-acme") for rule in (shipped, people_only)] == [True, False]
+
+
+@pytest.mark.parametrize("clients", ["*", "pulse-ui,*", "pulse-ui,pulse*", "other", "pulse-ui-*"])
+def test_client_list_that_lets_in_too_many_or_not_its_own_people_is_refused(clients: str) -> None:
+    with pytest.raises(SettingsError, match="OIDC_ALLOWED_CLIENTS"):
+        load(Settings, {**GOOD, "OIDC_ALLOWED_CLIENTS": clients})

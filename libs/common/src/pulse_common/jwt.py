@@ -13,8 +13,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pulse_common.claims import LEEWAY_SECONDS, Claims
+from pulse_common.clients import AllowedClients, exactly
 from pulse_common.clock import Clock, system_clock
-from pulse_common.identity import Principal
+from pulse_common.identity import OPERATOR_ROLES, Principal
 from pulse_common.jwks import Jwks, KeySource
 from pulse_common.jws import (
     LOGOUT_TYPES,
@@ -78,8 +79,8 @@ class LogoutClaims:
 class JwtVerifier:
     """Verifies tokens of one issuer.
 
-    ``audience`` is what an access token must be made for, ``azp`` lists the clients that may have
-    asked for it.
+    ``audience`` is what an access token must be made for, ``azp`` the clients that may have asked for it: names, or the
+    rule of ``pulse_common.clients``.
     """
 
     def __init__(
@@ -87,14 +88,13 @@ class JwtVerifier:
         *,
         issuer: str,
         audience: str,
-        azp: Collection[str],
+        azp: AllowedClients | Collection[str],
         jwks: KeySource,
         clock: Clock = system_clock,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
-        # A bare string would turn "is in" into "is part of".
-        self._authorized_parties = frozenset([azp] if isinstance(azp, str) else azp)
+        self._clients = azp if isinstance(azp, AllowedClients) else exactly(azp)
         self._jwks = jwks
         self._clock = clock
 
@@ -109,11 +109,14 @@ class JwtVerifier:
         claims = await self._verified_claims(token, kind="Bearer")
         if self._audience not in claims.audiences():
             raise TokenRefused("audience")
-        if claims.text("azp") not in self._authorized_parties:
+        client = claims.text("azp")
+        if not self._clients.is_named(client) and not self._clients.is_program(client):
             raise TokenRefused("authorized_party")
         if "cnf" in claims.members:
             raise TokenRefused("sender_constrained")  # bound to a key that nobody checks here
         roles = claims.roles()
+        if roles & OPERATOR_ROLES and not self._clients.is_named(client):
+            raise TokenRefused("program_of_operator")  # a program is its tenant's
         return Principal(
             subject=claims.text("sub"),
             tenant=claims.tenant(roles),
@@ -122,7 +125,7 @@ class JwtVerifier:
             name=claims.optional_text("name"),
             email=claims.optional_text("email"),
             username=claims.optional_text("preferred_username"),
-            client=claims.text("azp"),
+            client=client,
             authentication_class=claims.optional_text("acr"),
             authenticated_at=claims.optional_time("auth_time"),
             expires_at=claims.time("exp"),

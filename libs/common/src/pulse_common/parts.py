@@ -17,11 +17,10 @@ from pulse_common.ratelimit_store import open_store
 from pulse_common.tenancy import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from pydantic import SecretStr
 
     from pulse_common.client_address import Network
+    from pulse_common.clients import AllowedClients
     from pulse_common.runtime import Runtime
     from pulse_common.settings import ServiceSettings
 
@@ -39,9 +38,20 @@ async def open_database(
     database = Database(url.get_secret_value(), name=name, max_connections=max_connections)
     await database.open()
     runtime.stack.push_async_callback(database.close)
-    await isolation.require(database)
-    runtime.readiness.add(f"database {name}", lambda: isolation.require(database))
+    await watch_isolation(runtime, database, name)
     return database
+
+
+async def watch_isolation(runtime: Runtime, database: Database, name: str) -> None:
+    """Make sure that the catalogue keeps tenants apart, now and for as long as the service runs.
+
+    Raises:
+        IsolationError, Unavailable: the service must not start.
+    """
+    await isolation.require(database)
+    watch = isolation.Watch(database)
+    runtime.readiness.add(f"database {name}", watch.check)
+    runtime.spawn(f"isolation {name}", watch.run())
 
 
 async def connect_bus(runtime: Runtime, settings: ServiceSettings, service: str) -> Bus:
@@ -70,7 +80,7 @@ def token_verifier(
     issuer: str,
     internal_url: str,
     audience: str,
-    clients: Collection[str],
+    clients: AllowedClients,
 ) -> JwtVerifier:
     """Verify access tokens of ``issuer``, whose keys are fetched from ``internal_url``."""
     jwks = Jwks(oidc_internal_url=internal_url, http=http)

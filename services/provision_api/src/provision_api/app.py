@@ -54,7 +54,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         issuer=settings.oidc_issuer,
         internal_url=settings.oidc_internal_url,
         audience=settings.oidc_audience,
-        clients=settings.oidc_allowed_clients.split(","),
+        clients=settings.oidc_allowed_clients,
     )
     broker = shapes.Broker(
         host=settings.mqtt_public_host,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, FilePath
 
+from pulse_common.clients import DEFAULT_CLIENTS, ClientsSetting
 from pulse_common.ratelimit_store import RateLimitSettings
 from pulse_common.settings import Key, Networks, Port, ServiceSettings
 
@@ -19,7 +20,7 @@ class Settings(RateLimitSettings, ServiceSettings):
     oidc_issuer: str = Field(pattern=r"^https?://")
     oidc_internal_url: str = Field(pattern=r"^https?://")
     oidc_audience: str = Field(min_length=1)
-    oidc_allowed_clients: str = "pulse-ui"
+    oidc_allowed_clients: ClientsSetting = DEFAULT_CLIENTS
     provision_admin_key: Key
     mqtt_public_host: str = Field(min_length=1)
     mqtt_public_port: Port

@@ -21,6 +21,7 @@ from ui_iot.backchannel import BackChannel, UsedTokens
 from ui_iot.callers import Callers
 from ui_iot.changes import Changes
 from ui_iot.cookies import SealedCookies
+from ui_iot.directory import open_directory
 from ui_iot.endings import Endings
 from ui_iot.handlers import Pages
 from ui_iot.live import Hub
@@ -35,6 +36,10 @@ from ui_iot.session_api import SessionApi
 from ui_iot.session_pages import SessionPages
 from ui_iot.sessions import IDLE_LIFE, Sessions
 from ui_iot.socket import LiveSocket, Pace
+from ui_iot.team import Team
+from ui_iot.team_api import TeamApi
+from ui_iot.team_pages import TeamPages
+from ui_iot.team_turns import Turns
 from ui_iot.vault import Vault
 from ui_iot.visits import visit_of
 from ui_iot.watching import Seats, Watching
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from pulse_common.ratelimit import Limiter
     from pulse_common.runtime import Runtime
     from pulse_common.tenancy import Database
+    from ui_iot.directory import Directory
     from ui_iot.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -67,6 +73,7 @@ class Parts:
     clock: Clock
     verifier: JwtVerifier
     provider: IdentityProvider
+    directory: Directory
     sealer: Sealer
     hub: Hub
     notices: Notices
@@ -115,6 +122,9 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
         notices=made.notices,
         clock=made.clock,
     )
+    once = Once(db=made.db, sealer=made.sealer, clock=made.clock)
+    turns = Turns(db=made.db, directory=made.directory)
+    team = Team(directory=made.directory, turns=turns, endings=endings)
     handlers = Handlers(
         login=login.Login(
             provider=made.provider,
@@ -142,9 +152,11 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
             db=made.db,
             bus=made.bus,
             clock=made.clock,
-            once=Once(db=made.db, sealer=made.sealer, clock=made.clock),
+            once=once,
         ),
         session_api=SessionApi(db=made.db, endings=endings, callers=callers),
+        team_pages=TeamPages(db=made.db, team=team, callers=callers),
+        team_api=TeamApi(db=made.db, team=team, once=once, callers=callers),
     )
     return [*endpoints(handlers, made.rates), *health.endpoints(made.readiness)]
 
@@ -195,7 +207,7 @@ async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
             issuer=settings.oidc_issuer,
             internal_url=settings.oidc_internal_url,
             audience=settings.oidc_audience,
-            clients=[settings.oidc_client_id],
+            clients=settings.oidc_allowed_clients,
         ),
         provider=IdentityProvider(
             http=http,
@@ -205,6 +217,14 @@ async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
             client_secret=settings.oidc_client_secret,
             redirect_uri=f"{settings.public_url}/auth/callback",
             after_logout_uri=f"{settings.public_url}/",
+        ),
+        directory=open_directory(
+            http=http,
+            internal_url=settings.oidc_internal_url,
+            client_id=settings.oidc_admin_client_id,
+            secret=settings.oidc_admin_client_secret,
+            invite_to=settings.oidc_client_id,
+            clock=system_clock,
         ),
         sealer=Sealer(settings.encryption_keys()),
         hub=hub,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from pulse_common.clients import DEFAULT_CLIENTS, ClientsSetting
 from pulse_common.cors import CorsSettings
 from pulse_common.ratelimit_store import RateLimitSettings
 from pulse_common.settings import Key, Networks, Secret, ServiceSettings
@@ -28,6 +30,9 @@ class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
     oidc_audience: str = Field(min_length=1)
     oidc_client_id: str = Field(min_length=1)
     oidc_client_secret: Key
+    oidc_allowed_clients: ClientsSetting = DEFAULT_CLIENTS
+    oidc_admin_client_id: str = Field(default="pulse-ui-admin", min_length=1)
+    oidc_admin_client_secret: Key
     session_encryption_key: SecretStr
     session_encryption_key_previous: SecretStr | None = None
     live_views_per_person: int = Field(default=20, ge=1)
@@ -42,6 +47,12 @@ class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
         if value is not None and _decode(value) is None:
             raise ValueError(f"must be base64 of {KEY_BYTES} bytes")
         return value
+
+    @model_validator(mode="after")
+    def _lets_its_own_people_in(self) -> Self:
+        if not self.oidc_allowed_clients.is_named(self.oidc_client_id):
+            raise ValueError("OIDC_ALLOWED_CLIENTS must name OIDC_CLIENT_ID")
+        return self
 
     def encryption_keys(self) -> list[bytes]:
         """Return the current key and, during a rotation, the previous one."""

@@ -69,7 +69,7 @@ class Issuer:
             "sub": "6f1d6f0e-7a53-4d6c-9d8e-0d4b2f5f0a01",
             "typ": "Bearer",
             "azp": CLIENT,
-            "aud": [AUDIENCE, "account"],
+            "aud": AUDIENCE,
             "exp": seconds + 300,
             "iat": seconds,
             "auth_time": seconds,
