@@ -12,6 +12,7 @@ BEGIN
         ('pulse_owner',          'NOLOGIN NOBYPASSRLS'),
         ('pulse_app',            'NOLOGIN NOBYPASSRLS'),
         ('pulse_operator_read',  'NOLOGIN BYPASSRLS'),
+        ('pulse_operator_data',  'NOLOGIN NOBYPASSRLS'),
         ('pulse_operator_write', 'NOLOGIN NOBYPASSRLS'),
         ('pulse_authz',          'NOLOGIN NOBYPASSRLS'),
         ('pulse_ingest',         'NOLOGIN NOBYPASSRLS'),
@@ -43,7 +44,7 @@ $$;
 -- runs as svc_ui_iot, which cannot switch to them.
 GRANT pulse_app, pulse_outbox, pulse_sessions, pulse_audit
    TO svc_ui_iot           WITH INHERIT FALSE, SET TRUE;
-GRANT pulse_operator_read, pulse_operator_write
+GRANT pulse_operator_read, pulse_operator_data, pulse_operator_write, pulse_outbox
    TO svc_ui_iot_operator  WITH INHERIT FALSE, SET TRUE;
 GRANT pulse_app, pulse_outbox, pulse_provision, pulse_audit
    TO svc_provision_api    WITH INHERIT FALSE, SET TRUE;
@@ -60,9 +61,12 @@ GRANT pulse_app, pulse_audit
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO
-    pulse_owner, pulse_app, pulse_operator_read, pulse_operator_write, pulse_authz, pulse_ingest, pulse_audit, pulse_ca,
+    pulse_owner, pulse_app, pulse_operator_read, pulse_operator_data, pulse_operator_write, pulse_authz, pulse_ingest,
+    pulse_audit, pulse_ca,
     pulse_provision, pulse_outbox, pulse_sessions, pulse_seal;
 GRANT CREATE ON SCHEMA public TO pulse_owner;
+-- So that the owner's own procedures see one tenant's rows, as pulse_app does: FORCE holds it back otherwise.
+GRANT pulse_app TO pulse_owner WITH INHERIT TRUE, SET FALSE;
 -- Logins need to see the schema's catalogue entries for the start-up check, never its rows.
 GRANT USAGE ON SCHEMA public TO
     svc_ui_iot, svc_ui_iot_operator, svc_provision_api, svc_cert_worker, svc_mqtt_authz, svc_billing_webhooks,

@@ -19,17 +19,17 @@ from psycopg.types.json import set_json_dumps
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from pulse_common.errors import Unavailable
+from pulse_common.identity import TenantId
 from pulse_common.ids import PLATFORM_TENANT, new_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
+    from uuid import UUID
 
     from psycopg import AsyncConnection
     from psycopg.rows import DictRow
-
-    from pulse_common.identity import TenantId
 
 Row = dict[str, Any]
 
@@ -46,9 +46,12 @@ ServiceRole = Literal[
 
 _ATTEMPTS = 3
 _BEGIN = "SELECT set_config('role', %s, true), set_config('app.tenant_id', %s, true)"
+_BEGIN_OPERATOR = f"{_BEGIN}, set_config('app.operator', %s, true)"
 _OPERATOR_AUDIT = """
-    INSERT INTO audit_log (tenant_id, audit_id, actor_kind, actor_id, action, object_kind, object_id, outcome, reason)
-    VALUES (%s, %s, 'operator', %s, %s, 'database', 'cross-tenant', 'success', %s)
+    INSERT INTO audit_log (tenant_id, audit_id, actor_kind, actor_id, action, object_kind, object_id, outcome, reason,
+                           details)
+    VALUES (%(tenant_id)s, %(audit_id)s, 'operator', %(actor)s, %(action)s, 'database', %(object_id)s, 'success',
+            %(reason)s, %(details)s::jsonb)
 """
 
 # NaN and the infinities are not JSON; PostgreSQL would refuse them later and less clearly.
@@ -109,6 +112,45 @@ class TenantTx(Tx):
     """A transaction that sees one tenant's rows."""
 
     tenant: TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTx(TenantTx):
+    """A transaction of an operator; each tenant that it touches has a row in its audit log before the first answer.
+
+    ``tenant`` is the one that a change is for, else the platform.
+    """
+
+    actor: str
+    action: str
+    reason: str
+    purpose: str
+
+    async def touch(self, tenants: Iterable[TenantId]) -> None:
+        """Record that these tenants' data is looked at: in the same transaction, before it leaves this process."""
+        for tenant in tenants:
+            await self._record(tenant, {"purpose": self.purpose})
+
+    async def begin_record(self, tenants: Sequence[TenantId]) -> None:
+        """Record the access itself, for the platform and for each tenant that is known beforehand."""
+        named = [str(tenant) for tenant in tenants]
+        await self._record(PLATFORM_TENANT, {"purpose": self.purpose, "tenants": named or "all"})
+        await self.touch(tenants)
+
+    async def _record(self, tenant: UUID, details: Mapping[str, object]) -> None:
+        is_platform = tenant == PLATFORM_TENANT
+        await self.execute(
+            _OPERATOR_AUDIT,
+            {
+                "tenant_id": tenant,
+                "audit_id": new_id(),
+                "actor": self.actor,
+                "action": self.action,
+                "object_id": "cross-tenant" if is_platform else str(tenant),
+                "reason": self.reason,
+                "details": json.dumps(details),
+            },
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,19 +240,38 @@ class Database:
             yield TenantTx(conn, tenant_id)
 
     @asynccontextmanager
-    async def operator_read_connection(self, actor: str, reason: str) -> AsyncIterator[Tx]:
-        """Yield a transaction that reads every tenant, audited in the same transaction before the first row."""
-        async with self._operator("pulse_operator_read", actor, "operator.read", reason) as tx:
+    async def operator_read_connection(
+        self, actor: str, reason: str, *, tenants: Sequence[TenantId] = (), purpose: str = "read"
+    ) -> AsyncIterator[OperatorTx]:
+        """Yield a transaction that reads the platform's view of every tenant (BYPASSRLS, narrow grants).
+
+        Its audit rows are written in the same transaction before the first row is read: one for the platform, and one
+        for each of ``tenants`` (``touch`` adds those that a search finds).
+        """
+        role = "pulse_operator_read"
+        async with self._operator(role, actor, reason, "operator.read", tenants, purpose) as tx:
             yield tx
 
     @asynccontextmanager
-    async def operator_write_connection(self, actor: str, reason: str) -> AsyncIterator[Tx]:
+    async def operator_data_connection(
+        self, actor: str, reason: str, *, tenants: Sequence[TenantId] = (), purpose: str = "read"
+    ) -> AsyncIterator[OperatorTx]:
+        """Yield a transaction that reads what tenants hold, as far as their grants and demands let ``actor``."""
+        role = "pulse_operator_data"
+        async with self._operator(role, actor, reason, "operator.data", tenants, purpose) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def operator_write_connection(
+        self, actor: str, reason: str, *, tenant: TenantId | None = None, purpose: str = "write"
+    ) -> AsyncIterator[OperatorTx]:
         """Yield a transaction that changes what operators may change, audited likewise."""
-        async with self._operator("pulse_operator_write", actor, "operator.write", reason) as tx:
+        role, tenants = "pulse_operator_write", [tenant] if tenant else []
+        async with self._operator(role, actor, reason, "operator.write", tenants, purpose) as tx:
             yield tx
 
     @asynccontextmanager
-    async def operator_connection(self, actor: str, reason: str) -> AsyncIterator[Tx]:
+    async def operator_connection(self, actor: str, reason: str) -> AsyncIterator[OperatorTx]:
         """Deprecated: say whether you read or write."""
         warnings.warn(
             "operator_connection() is deprecated; use operator_read_connection()",
@@ -227,25 +288,35 @@ class Database:
             yield Tx(conn)
 
     @asynccontextmanager
-    async def _operator(self, role: str, actor: str, action: str, reason: str) -> AsyncIterator[Tx]:
+    async def _operator(
+        self,
+        role: str,
+        actor: str,
+        reason: str,
+        action: str,
+        tenants: Sequence[TenantId],
+        purpose: str,
+    ) -> AsyncIterator[OperatorTx]:
         if not actor.strip() or not reason.strip():
             raise ValueError("operator access needs an actor and a reason")
-        async with await self._begin(role, "") as conn:
-            await conn.execute(_OPERATOR_AUDIT, [PLATFORM_TENANT, new_id(), actor, action, reason])
-            yield Tx(conn)
+        home = tenants[0] if len(tenants) == 1 else PLATFORM_TENANT
+        async with await self._begin(role, str(home), actor) as conn:
+            tx = OperatorTx(conn, TenantId(home), actor, action, reason, purpose)
+            await tx.begin_record(tenants)
+            yield tx
 
-    async def _begin(self, role: str, tenant: str) -> _Lease:
+    async def _begin(self, role: str, tenant: str, operator: str = "") -> _Lease:
         """A restarted server leaves dead connections in the pool: weed them out and try again."""
         trouble: Exception | None = None
         for _ in range(_ATTEMPTS):
             try:
-                return await self._enter(role, tenant)
+                return await self._enter(role, tenant, operator)
             except psycopg.OperationalError as error:
                 trouble = error
                 await self._pool.check()
         raise Unavailable("the database is away") from trouble
 
-    async def _enter(self, role: str, tenant: str) -> _Lease:
+    async def _enter(self, role: str, tenant: str, operator: str) -> _Lease:
         """Take a connection, begin, and set role and tenant: one round trip.  Undone when it fails."""
         held = self._pool.connection()
         try:
@@ -256,7 +327,10 @@ class Database:
             # psycopg sends BEGIN with the first statement.  conn.transaction() would keep the whole
             # transaction in pipeline mode, where row counts and errors come late.
             async with conn.pipeline():
-                await conn.execute(_BEGIN, [role, tenant])
+                if operator:
+                    await conn.execute(_BEGIN_OPERATOR, [role, tenant, operator])
+                else:
+                    await conn.execute(_BEGIN, [role, tenant])
         except BaseException as error:
             await held.__aexit__(type(error), error, error.__traceback__)
             raise
