@@ -105,6 +105,29 @@ class CertificateRevoked(Event):
     revoked_at: datetime
 
 
+class CertificateReleased(Event):
+    """A certificate that was on hold counts again."""
+
+    subject = "pulse.events.cert.released"
+    device_id: UUID
+    certificate_id: UUID
+    serial_number: str
+    fingerprint_sha256: str
+
+
+class IssuerRevoked(Event):
+    """A CA certificate is revoked: nothing that it ever issued counts any more.  Its tenant is the platform's.
+
+    Brokers check leaves only, so whoever decides about a connection must refuse every certificate of this issuer.
+    """
+
+    subject = "pulse.events.issuer.revoked"
+    issuer_id: UUID
+    fingerprint_sha256: str
+    reason: str
+    revoked_at: datetime
+
+
 class SessionCut(Event):
     """The broker has confirmed that nothing of a revoked device is left."""
 
@@ -200,6 +223,62 @@ class RevokeRequest(Call):
 
 class RevokeReply(Wire):
     revoked: int
+    revoked_at: datetime
+
+
+CertificateSelector = Literal["certificate", "device", "profile", "issuer", "key"]
+"""What ``selected`` names: a certificate's or device's id, a profile's name, an issuer's id, or the SHA-256 (hex) of a
+public key's SubjectPublicKeyInfo."""
+
+
+class RevokeCertificatesRequest(Call):
+    """Revoke, or put on hold, every certificate that ``by`` and ``selected`` name and that has not expired.
+
+    Without a tenant: those of every tenant, which the caller has verified is for an operator to ask.  Repeating it is
+    harmless.
+    """
+
+    rpc = "pulse.rpc.cert_worker.revoke_certificates"
+    tenant_id: UUID | None
+    by: CertificateSelector
+    selected: str
+    reason: RevocationReason | Literal["certificateHold", "cACompromise"]
+    actor_id: str
+    actor_kind: Literal["user", "operator"] = "user"
+    request_id: str | None = None
+
+
+class ReleaseCertificatesRequest(Call):
+    """Let the certificates count again that are on hold; what is revoked stays revoked."""
+
+    rpc = "pulse.rpc.cert_worker.release_certificates"
+    tenant_id: UUID | None
+    by: CertificateSelector
+    selected: str
+    actor_id: str
+    actor_kind: Literal["user", "operator"] = "user"
+    request_id: str | None = None
+
+
+class ChangeCertificatesReply(Wire):
+    """How many certificates of how many tenants were changed by this very request."""
+
+    certificates: int
+    tenants: int
+    at: datetime
+
+
+class RevokeIssuerRequest(Call):
+    """Revoke a CA certificate itself, for operators: it stops issuing, and nothing that it issued counts any more."""
+
+    rpc = "pulse.rpc.cert_worker.revoke_issuer"
+    issuer_id: UUID
+    reason: Literal["unspecified", "cACompromise", "superseded", "cessationOfOperation"]
+    actor_id: str
+    request_id: str | None = None
+
+
+class RevokeIssuerReply(Wire):
     revoked_at: datetime
 
 
