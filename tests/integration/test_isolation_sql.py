@@ -35,7 +35,7 @@ ROLES = {
     "svc_provision_api": {"pulse_app", "pulse_outbox", "pulse_provision", "pulse_audit"},
     "svc_cert_worker": {"pulse_ca", "pulse_outbox", "pulse_audit", "pulse_seal"},
     "svc_mqtt_authz": {"pulse_authz", "pulse_outbox", "pulse_audit"},
-    "svc_billing_webhooks": {"pulse_app", "pulse_outbox", "pulse_audit"},
+    "svc_billing_webhooks": {"pulse_billing", "pulse_outbox", "pulse_audit"},
     "svc_ingest_worker": {"pulse_ingest", "pulse_audit"},
     "svc_delivery_worker": {"pulse_app", "pulse_audit"},
 }
@@ -47,7 +47,21 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
     "pulse_app": {},
     "pulse_authz": {"tenants": _SEE, "devices": _SEE, "certificates": _SEE},
     "pulse_ca": {"tenants": _SEE, "devices": _SEE, "certificates": _SEE},
+    "pulse_billing": {
+        "tenants": _SEE,
+        "devices": _SEE,
+        "telemetry": _SEE,
+        "billing_customers": {*_SEE, "insert", "update"},
+        "billing_subscriptions": {*_SEE, "insert", "update"},
+        "billing_overrides": {*_SEE, "insert", "update"},
+        "billing_entitlements": {*_SEE, "insert", "update"},
+        "billing_usage": {*_SEE, "insert", "update"},
+        "billing_meter_events": {*_SEE, "insert", "update"},
+        "billing_changes": {*_SEE, "insert"},
+        "billing_notices": {*_SEE, "insert"},
+    },
     "pulse_ingest": {
+        "billing_entitlements": _SEE,
         "devices": _SEE,
         "telemetry": {*_SEE, "insert"},
         "device_last_state": {*_SEE, "insert", "update"},
@@ -99,7 +113,38 @@ def examples(world: World, device_a: Device, device_b: Device) -> dict[str, str]
             " VALUES (%s, 'alice', sha256('key'), sha256('request'), %s, now(), now())",
             [ACME, uuid.uuid4()],
         )
+        _bill(database)
         return eventually(lambda: _with_readings(database), "A's reading in its tables")
+
+
+def _bill(database: psycopg.Connection) -> None:
+    """Give A one row of each of billing's tables."""
+    for statement in (
+        "billing_customers (tenant_id, customer_id, livemode) VALUES (%s, 'cus_a', false)",
+        (
+            "billing_subscriptions (tenant_id, subscription_id, customer_id, status, price_ids, stripe_created_at)"
+            " VALUES (%s, 'sub_a', 'cus_a', 'active', '{}', now())"
+        ),
+        (
+            "billing_overrides (tenant_id, override_id, limit_name, reason, created_by)"
+            " VALUES (%s, gen_random_uuid(), 'seats', 'asked', 'olivia')"
+        ),
+        (
+            "billing_entitlements (tenant_id, version, plan_id, access, hard_limits, features, cause, applied_at)"
+            " VALUES (%s, 1, 'unlimited', 'full', false, '{}', 'test', now()) ON CONFLICT DO NOTHING"
+        ),
+        (
+            "billing_changes (tenant_id, version, plan_id, access, limits, cause, applied_at)"
+            " VALUES (%s, 1, 'unlimited', 'full', '{}', 'test', now()) ON CONFLICT DO NOTHING"
+        ),
+        "billing_usage (tenant_id, metric, day, amount) VALUES (%s, 'messages', '2000-01-01', 1)",
+        (
+            "billing_meter_events (tenant_id, identifier, metric, day, amount, sent_at)"
+            " VALUES (%s, 'i', 'messages', '2000-01-01', 1, now())"
+        ),
+        "billing_notices (tenant_id, notice_key, kind, noticed_at) VALUES (%s, 'k', 'usage', now())",
+    ):
+        database.execute("INSERT INTO " + statement, [ACME])
 
 
 def _with_readings(database: psycopg.Connection) -> dict[str, str] | None:

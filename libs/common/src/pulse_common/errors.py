@@ -3,6 +3,7 @@
 AppError
   Malformed       400  the request cannot be read
   Unauthenticated 401  no valid credentials
+  LimitReached    402  the plan does not include it, or not any more
   Forbidden       403  valid credentials, not allowed
   NotFound        404  absent, or hidden from this tenant
   Conflict        409  the state forbids it
@@ -50,6 +51,12 @@ class Unauthenticated(AppError):  # noqa: N818
     def __init__(self, message: str, reason: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class LimitReached(AppError):  # noqa: N818
+    status = 402
+    code = "limit_reached"
+    title = "The plan does not allow this"
 
 
 class Forbidden(AppError):  # noqa: N818
@@ -112,6 +119,7 @@ BY_CODE: dict[str, type[AppError]] = {
     for kind in (
         Malformed,
         Unauthenticated,
+        LimitReached,
         Forbidden,
         NotFound,
         Conflict,

@@ -128,6 +128,29 @@ class IssuerRevoked(Event):
     revoked_at: datetime
 
 
+class EntitlementsChanged(Event):
+    """What a tenant may do has changed; carries all of it, so that a limiter need not ask."""
+
+    subject = "pulse.events.billing.entitlements_changed"
+    version: int
+    plan: str
+    access: Literal["full", "no_new_devices", "read_only"]
+    limits: dict[str, int | None]
+    """By the names of ``pulse_common.entitlements.LIMITS``; None is no limit."""
+    hard_limits: bool
+    features: list[str]
+    cause: str
+    stripe_event_id: str | None = None
+
+
+class BillingNotice(Event):
+    """Something about billing that the tenant's administrators should hear of, once."""
+
+    subject = "pulse.events.billing.notice"
+    kind: str
+    notice_key: str
+
+
 class SessionCut(Event):
     """The broker has confirmed that nothing of a revoked device is left."""
 
@@ -353,3 +376,157 @@ class CommandRequest(Call):
 
 class CommandReply(Wire):
     command_id: UUID
+
+
+class BillingRequest(Call):
+    """Show a tenant's plan, usage and invoices.
+
+    As with every call below, the caller was verified by ui_iot, the one NATS user that may publish on these subjects.
+    """
+
+    rpc = "pulse.rpc.billing_webhooks.overview"
+    tenant_id: UUID
+    with_invoices: bool = False
+
+
+class Invoice(Wire):
+    invoice_id: str
+    status: str
+    created_at: datetime
+    amount_due: int
+    """In the currency's smallest unit."""
+    currency: str
+    hosted_url: str | None
+
+
+class Usage(Wire):
+    name: str
+    used: int | None
+    limit: int | None
+    """None is no limit."""
+
+
+class BillingReply(Wire):
+    mode: Literal["stripe", "none"]
+    plan: str
+    plan_name: str
+    access: Literal["full", "no_new_devices", "read_only"]
+    status: str | None
+    """The subscription's, in Stripe's words; None without one."""
+    unpaid_since: datetime | None
+    current_period_end: datetime | None
+    cancels_at_period_end: bool
+    usage: list[Usage]
+    features: list[str]
+    offers: list[str]
+    """Plans that can be bought."""
+    has_customer: bool
+    invoices: list[Invoice] | None
+    """None when they were not asked for or Stripe did not answer."""
+
+
+class BillingLinkRequest(Call):
+    """Make a link to Stripe's Checkout (with a ``plan``) or to the Customer Portal (without)."""
+
+    rpc = "pulse.rpc.billing_webhooks.link"
+    tenant_id: UUID
+    actor_id: str
+    plan: str | None
+    request_id: str | None = None
+
+
+class BillingLinkReply(Wire):
+    url: str
+
+
+class BillingHistoryRequest(Call):
+    """For operators: a tenant's subscriptions, Stripe events and every limit that was ever applied."""
+
+    rpc = "pulse.rpc.billing_webhooks.history"
+    tenant_id: UUID
+    actor_id: str
+
+
+class StripeEventSeen(Wire):
+    event_id: str
+    event_type: str
+    created_at: datetime
+    handled_at: datetime
+    outcome: str
+    source: str
+    replays: int
+
+
+class SubscriptionSeen(Wire):
+    subscription_id: str
+    status: str
+    plan: str | None
+    unpaid_since: datetime | None
+    current_period_end: datetime | None
+    stripe_event_id: str | None
+
+
+class EntitlementsApplied(Wire):
+    version: int
+    plan: str
+    access: str
+    limits: dict[str, int | None]
+    cause: str
+    stripe_event_id: str | None
+    applied_at: datetime
+
+
+class BillingHistoryReply(Wire):
+    customer_id: str | None
+    subscriptions: list[SubscriptionSeen]
+    stripe_events: list[StripeEventSeen]
+    entitlements: list[EntitlementsApplied]
+
+
+class ReplayRequest(Call):
+    """For operators: handle one Stripe event again, as Stripe has it now."""
+
+    rpc = "pulse.rpc.billing_webhooks.replay"
+    stripe_event_id: str
+    actor_id: str
+    reason: str
+
+
+class ReplayReply(Wire):
+    outcome: str
+
+
+class OverrideRequest(Call):
+    """For operators: grant a tenant another limit than its plan's, until ``expires_at``."""
+
+    rpc = "pulse.rpc.billing_webhooks.override"
+    tenant_id: UUID
+    limit_name: str
+    amount: int | None
+    """None is no limit."""
+    expires_at: datetime | None
+    actor_id: str
+    reason: str
+
+
+class OverrideReply(Wire):
+    version: int
+
+
+class ReconcileRequest(Call):
+    """For operators: compare Stripe, the database and the limits now, and repair what differs."""
+
+    rpc = "pulse.rpc.billing_webhooks.reconcile"
+    actor_id: str
+
+
+class Finding(Wire):
+    kind: str
+    tenant_id: UUID | None
+    object_id: str | None
+
+
+class ReconcileReply(Wire):
+    checked: int
+    backfilled: int
+    findings: list[Finding]

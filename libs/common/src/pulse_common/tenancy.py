@@ -42,6 +42,7 @@ ServiceRole = Literal[
     "pulse_outbox",
     "pulse_sessions",
     "pulse_seal",
+    "pulse_billing",
 ]
 
 _ATTEMPTS = 3
@@ -64,6 +65,10 @@ class UniqueViolation(Exception):  # noqa: N818 -- reads as an outcome
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)
         self.constraint = constraint
+
+
+class RowsRefused(Exception):  # noqa: N818
+    """Copied rows are not what the table takes; none of them was."""
 
 
 class ForeignKeyViolation(Exception):  # noqa: N818
@@ -95,6 +100,18 @@ class Tx:
     async def execute(self, query: LiteralString, values: Mapping[str, Any] | None = None) -> int:
         """Run a statement and return how many rows it touched."""
         return (await self._run(query, values)).rowcount
+
+    async def copy_in(self, query: LiteralString, rows: bytes) -> None:
+        """Run ``COPY ... FROM STDIN`` with rows in the format that ``query`` names.
+
+        Raises:
+            RowsRefused: one of them cannot be read.
+        """
+        try:
+            async with self._conn.cursor().copy(query) as copy:
+                await copy.write(rows)
+        except psycopg.DataError as error:
+            raise RowsRefused(str(error)) from error
 
     async def _run(
         self, query: LiteralString, values: Mapping[str, Any] | None
