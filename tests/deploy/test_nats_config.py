@@ -194,6 +194,11 @@ async def test_a_revocation_travels_from_the_ca_to_the_brokers_judge(url: str) -
     assert arrived.is_set()
 
 
+@pytest.mark.parametrize("domain", ["cert", "device", "issuer", "tenant"])
+async def test_every_replica_of_the_gate_hears_what_ends_trust(url: str, domain: str) -> None:
+    assert not await _refused(url, "mqtt_authz", f"pulse.events.{domain}.>", subscribe=True)
+
+
 async def test_the_end_of_a_session_is_told_among_replicas_of_the_ui(url: str) -> None:
     heard: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -263,6 +268,8 @@ async def test_a_service_may_not_speak_for_another(url: str, service: str, subje
         ("billing_webhooks", "pulse.live.*"),
         ("delivery_worker", "pulse.telemetry.>"),
         ("provision_api", "pulse.rpc.>"),
+        ("mqtt_authz", "pulse.events.>"),
+        ("mqtt_authz", "pulse.telemetry.>"),
         ("ingest_worker", "$SYS.>"),
         ("cert_worker", ">"),
     ],

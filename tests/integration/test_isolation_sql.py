@@ -45,7 +45,12 @@ _SEE = {"read", "copy out"}
 #: What roles that serve all tenants reach of one that is not named. It should only ever shrink.
 CROSS_TENANT: dict[str, dict[str, set[str]]] = {
     "pulse_app": {},
-    "pulse_authz": {"tenants": _SEE, "devices": _SEE, "certificates": _SEE},
+    "pulse_authz": {
+        "tenants": _SEE,
+        "devices": _SEE,
+        "certificates": _SEE,
+        "broker_denials": {"insert"},
+    },
     "pulse_ca": {"tenants": _SEE, "devices": _SEE, "certificates": _SEE},
     "pulse_billing": {
         "tenants": _SEE,
@@ -82,6 +87,7 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         # It has BYPASSRLS, for which COPY is one more way to INSERT.
         "audit_log": {*_SEE, "insert", "copy in"},
         "audit_seals": _SEE,
+        "broker_denials": _SEE,
     },
     "pulse_operator_write": {"tenants": {*_SEE, "update"}, "audit_log": {"insert"}},
 }
@@ -112,6 +118,11 @@ def examples(world: World, device_a: Device, device_b: Device) -> dict[str, str]
             " (tenant_id, actor_id, key_hash, request_hash, device_id, leased_until, expires_at)"
             " VALUES (%s, 'alice', sha256('key'), sha256('request'), %s, now(), now())",
             [ACME, uuid.uuid4()],
+        )
+        database.execute(
+            "INSERT INTO broker_denials (tenant_id, denial_id, device_id, at, action, reason, times)"
+            " VALUES (%s, gen_random_uuid(), %s, now(), 'connect', 'device_disabled', 1)",
+            [ACME, device_a.device_id],
         )
         _bill(database)
         return eventually(lambda: _with_readings(database), "A's reading in its tables")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,9 +21,12 @@ from cryptography.x509.oid import NameOID
 from prometheus_client import REGISTRY
 from services.mqtt_authz.tests.revocation_world import World
 
+from mqtt_authz import store
+from mqtt_authz.denials import Denials
 from mqtt_authz.handlers import Gate
 from mqtt_authz.routes import endpoints
 from mqtt_authz.secrets import SharedSecret
+from mqtt_authz.standings import Standings
 from pulse_common.clock import system_clock
 from pulse_common.health import Readiness
 from pulse_common.http import build_app
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     import psycopg
     from conftest import Postgres
     from starlette.applications import Starlette
+
+    from mqtt_authz.domain import Standing
 
 SECRET = "the-broker-shows-this-secret-of-40-chars"
 ADMIN_PASSWORD = "the-services-show-this-password-instead"
@@ -157,8 +162,22 @@ async def database(postgres: Postgres) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def build_gate(database: Database) -> Starlette:
-    gate = Gate(database=database, admin_password=ADMIN_PASSWORD.encode(), clock=system_clock)
+def make_gate(database: Database, hearing: Callable[[], int | None] = lambda: None) -> Gate:
+    """Make a gate that remembers nobody, unless ``hearing`` says that it hears."""
+
+    async def load(fingerprints: Sequence[bytes]) -> dict[bytes, Standing]:
+        async with database.service_connection("pulse_authz") as tx:
+            return await store.find_standings(tx, fingerprints)
+
+    return Gate(
+        standings=Standings(load=load, hearing=hearing),
+        denials=Denials(database=database, clock=system_clock),
+        admin_password=ADMIN_PASSWORD.encode(),
+        clock=system_clock,
+    )
+
+
+def build_gate(gate: Gate) -> Starlette:
     secret = SharedSecret(current=SECRET.encode(), previous=None)
     return build_app(endpoints(gate, Readiness()), secret.authenticate)
 
@@ -168,6 +187,7 @@ class Broker:
     """Asks the gate as EMQX does, and checks of each answer what EMQX insists on."""
 
     client: httpx2.AsyncClient
+    gate: Gate
 
     async def ask(self, question: str, body: object) -> dict[str, Any]:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -226,9 +246,10 @@ def counted(question: str, reason: str) -> float:
 
 @pytest.fixture
 async def broker(database: Database) -> AsyncIterator[Broker]:
-    transport = httpx2.ASGITransport(build_gate(database))
+    gate = make_gate(database)
+    transport = httpx2.ASGITransport(build_gate(gate))
     async with httpx2.AsyncClient(transport=transport, base_url="http://gate") as client:
-        yield Broker(client)
+        yield Broker(client, gate)
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_device_may_subscribe_to_its_own_topics(topic: str, prefix: str) -> None
 @pytest.mark.parametrize("leaf", ["telemetry", "command/ack", "cert/renew"])
 def test_only_the_state_may_be_retained(leaf: str) -> None:
     assert act(Action.PUBLISH, f"{TREE}/state", retain=True) == Allowed()
-    assert act(Action.PUBLISH, f"{TREE}/{leaf}", retain=True) == Denied(Reason.TOPIC_NOT_ALLOWED)
+    assert act(Action.PUBLISH, f"{TREE}/{leaf}", retain=True) == Denied(Reason.RETAIN_NOT_ALLOWED)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from mqtt_authz.domain import (
     Standing,
     admit_device,
     admit_service,
+    check_names,
     identify,
 )
 from mqtt_authz.reasons import Denied, Reason
@@ -36,7 +37,10 @@ def connect(*, client_id: str = D, username: str = D, password: str = "") -> Con
 
 
 def reason_for(names: Names, **changes: str) -> Reason | None:
-    verdict = identify(connect(**changes), issue(names), system_clock())
+    holder = identify(issue(names))
+    if isinstance(holder, Denied):
+        return holder.reason
+    verdict = check_names(connect(**changes), holder, system_clock())
     return verdict.reason if isinstance(verdict, Denied) else None
 
 
@@ -48,7 +52,7 @@ OURS = uri(f"urn:pulse:tenant:{T}:device:{D}")
 
 
 def test_names_come_from_the_certificate() -> None:
-    holder = identify(connect(), issue(NAMES), system_clock())
+    holder = identify(issue(NAMES))
 
     assert isinstance(holder, DeviceCertificate)
     assert (holder.tenant, holder.device) == (NAMES.tenant, NAMES.device)
@@ -96,7 +100,7 @@ def test_certificate_whose_names_are_not_exactly_one_device_is_refused(names: Na
 
 @pytest.mark.parametrize("der", [b"", b"0", b"\x30\x80", b"x" * 20_000, issue(NAMES) + b"\x00"])
 def test_bytes_that_are_no_certificate_are_refused(der: bytes) -> None:
-    verdict = identify(connect(), der, system_clock())
+    verdict = identify(der)
 
     assert isinstance(verdict, Denied)
     assert verdict.reason is Reason.BAD_CERTIFICATE
@@ -115,8 +119,9 @@ def test_certificate_is_over_in_the_second_that_it_ends() -> None:
     last = read_certificate(der).not_after
 
     # EMQX refuses an expire_at that is not in the future.
-    assert identify(connect(), der, last) == Denied(Reason.CERTIFICATE_EXPIRED)
-    assert isinstance(identify(connect(), der, last - timedelta(seconds=1)), DeviceCertificate)
+    holder = read_certificate(der)
+    assert check_names(connect(), holder, last) == Denied(Reason.CERTIFICATE_EXPIRED)
+    assert check_names(connect(), holder, last - timedelta(seconds=1)) is None
 
 
 @pytest.mark.parametrize("client_id", ["", "foo", D.upper(), str(ELSE), f"{D} ", "+", "é"])
@@ -133,7 +138,9 @@ HOLDER = read_certificate(issue(NAMES))
 GOOD = Standing(
     tenant=NAMES.tenant,
     device=NAMES.device,
+    issuer=ELSE,
     certificate_valid=True,
+    issuer_active=True,
     device_active=True,
     tenant_active=True,
 )
@@ -146,12 +153,14 @@ GOOD = Standing(
         (replace(GOOD, tenant=ELSE), Reason.CERTIFICATE_MISMATCH),
         (replace(GOOD, device=ELSE), Reason.CERTIFICATE_MISMATCH),
         (replace(GOOD, certificate_valid=False), Reason.CERTIFICATE_REVOKED),
+        (replace(GOOD, issuer_active=False), Reason.ISSUER_NOT_TRUSTED),
         (replace(GOOD, device_active=False), Reason.DEVICE_DISABLED),
         (replace(GOOD, tenant_active=False), Reason.TENANT_SUSPENDED),
     ],
 )
 def test_device_without_good_standing_is_refused(standing: Standing | None, reason: Reason) -> None:
     assert admit_device(HOLDER, standing) == Denied(reason)
+    assert standing is None or not standing.good or reason is Reason.CERTIFICATE_MISMATCH
 
 
 def test_session_ends_with_the_certificate() -> None:

@@ -153,6 +153,20 @@ async def test_password_of_a_service_is_worth_nothing_beside_a_certificate(
             "UPDATE tenants SET status = 'suspended' WHERE tenant_id = %(tenant)s",
             "tenant_suspended",
         ),
+        (
+            (
+                "UPDATE issuers SET status = 'revoked' WHERE issuer_id ="
+                " (SELECT issuer_id FROM certificates WHERE device_id = %(device)s)"
+            ),
+            "issuer_not_trusted",
+        ),
+        (
+            (
+                "UPDATE issuers SET status = 'retired' WHERE issuer_id ="
+                " (SELECT issuer_id FROM certificates WHERE device_id = %(device)s)"
+            ),
+            "issuer_not_trusted",
+        ),
     ],
 )
 async def test_refusal_by_the_database_is_counted_by_its_reason(
@@ -164,6 +178,7 @@ async def test_refusal_by_the_database_is_counted_by_its_reason(
 
     answer = await broker.ask("mqtt-auth", body_for(enrolled))
 
+    superuser.execute("UPDATE issuers SET status = 'active'")  # the session's other tests use it
     assert answer == {"result": "deny"}
     assert counted("mqtt-auth", reason) == before + 1
 

@@ -20,6 +20,7 @@ from services.mqtt_authz.tests.conftest import (
     build_gate,
     counted,
     issue,
+    make_gate,
 )
 
 from mqtt_authz import handlers
@@ -152,9 +153,10 @@ async def test_database_in_trouble_lets_nobody_in(
     )
     before = counted("mqtt-auth", reason)
     broken: Any = BrokenDatabase(error)
-    transport = httpx2.ASGITransport(build_gate(broken))
+    gate = make_gate(broken)
+    transport = httpx2.ASGITransport(build_gate(gate))
     async with httpx2.AsyncClient(transport=transport, base_url="http://gate") as client:
-        answer = await Broker(client).ask("mqtt-auth", body_for(stranger))
+        answer = await Broker(client, gate).ask("mqtt-auth", body_for(stranger))
 
     assert answer == {"result": "deny"}
     assert counted("mqtt-auth", reason) == before + 1

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx2
 import pytest
-from services.mqtt_authz.tests.conftest import ADMIN_PASSWORD, SECRET
+from services.mqtt_authz.tests.conftest import SECRET, make_gate
 
-from mqtt_authz.handlers import Gate
 from mqtt_authz.routes import endpoints
 from mqtt_authz.secrets import SharedSecret
-from pulse_common.clock import system_clock
 from pulse_common.health import Readiness
 from pulse_common.http import Guarded, Open, build_app
 from pulse_common.identity import Principal
@@ -29,7 +27,7 @@ class UnreachableDatabase:
 
 UNREACHABLE: Any = UnreachableDatabase()
 ALL = endpoints(
-    Gate(database=UNREACHABLE, admin_password=ADMIN_PASSWORD.encode(), clock=system_clock),
+    make_gate(UNREACHABLE),
     Readiness(),
 )
 GUARDED = [endpoint for endpoint in ALL if isinstance(endpoint, Guarded)]

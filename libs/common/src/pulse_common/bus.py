@@ -127,6 +127,10 @@ class Bus:
         if not self._nc.is_connected:
             raise Unavailable("the message bus is away")
 
+    def unbroken(self) -> int | None:
+        """Name the stretch since the connection last broke, in which no live message was missed; None without one."""
+        return self._nc.stats["reconnects"] if self._nc.is_connected else None
+
     @property
     def jetstream(self) -> JetStreamContext:
         return self._js

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+QUIET_PATHS = frozenset(
+    {
+        *("/healthz", "/readyz", "/metrics"),
+        # The broker's questions come by the thousand; a refusal has a line of its own, and all are in the metrics.
+        *("/api/v1/internal/mqtt-auth", "/api/v1/internal/mqtt-acl"),
+    }
+)
 
 
 class ObserveRequests:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +32,7 @@ class Act:
     topic: str
     qos: Literal[0, 1, 2]
     retain: bool
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,20 @@ class Rule:
     topic: str
     retained: bool = False
 
+    def __str__(self) -> str:
+        retained = " (may be retained)" if self.retained else ""
+        return f"allow {self.action} {self.topic}{retained}"
+
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    pass
+    """``rule`` is the one that allows it, in words."""
+
+    rule: str = field(default="", compare=False)
+
+
+EVERYTHING_ELSE = "deny all #"
+"""The rule that ends every list."""
 
 
 def device_rules(tenant: TenantId, device: UUID) -> tuple[Rule, ...]:
@@ -89,20 +100,26 @@ def decide(act: Act) -> Allowed | Denied:
         return Denied(Reason.BAD_TOPIC)
     if topic.startswith("$"):
         return Denied(Reason.SYSTEM_TOPIC)
-    for rule in rules:
-        if rule.action is not act.action or not topics.contains(rule.topic, topic):
-            continue
-        if not (publishing and act.retain and not rule.retained):
-            return Allowed()
-    return Denied(Reason.TOPIC_NOT_ALLOWED)
+    covering = [r for r in rules if r.action is act.action and topics.contains(r.topic, topic)]
+    if not covering:
+        return Denied(Reason.TOPIC_NOT_ALLOWED, EVERYTHING_ELSE)
+    if publishing and act.retain and not any(rule.retained for rule in covering):
+        return Denied(Reason.RETAIN_NOT_ALLOWED, str(covering[0]))
+    return Allowed(str(covering[0]))
 
 
 def _rules_of(act: Act) -> tuple[Rule, ...] | None:
     """A device goes by its tenant attribute, which our own answer set; a service by its name and the lack of one."""
     if act.tenant == "" and is_service_client_id(act.client_id):
         return SERVICE_RULES.get(act.username)
+    whose = device_of(act)
+    return device_rules(*whose) if whose else None
+
+
+def device_of(act: Act) -> tuple[TenantId, UUID] | None:
+    """Say which device of which tenant it is, by the names that our own answer set; None for anything else."""
     try:
-        return device_rules(TenantId(parse_uuid(act.tenant)), parse_uuid(act.client_id))
+        return TenantId(parse_uuid(act.tenant)), parse_uuid(act.client_id)
     except ValueError:
         return None
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mqtt_authz import store
 from mqtt_authz.broker import EmqxAdapter
+from mqtt_authz.denials import Denials
 from mqtt_authz.handlers import Gate
+from mqtt_authz.hearing import Hearing
 from mqtt_authz.revocation import SUBJECTS, Revocation
 from mqtt_authz.routes import endpoints
 from mqtt_authz.secrets import SharedSecret
+from mqtt_authz.standings import Standings
 from pulse_common import events, isolation
 from pulse_common.bus import Bus
 from pulse_common.clock import system_clock
@@ -18,8 +22,11 @@ from pulse_common.outbox import Relay
 from pulse_common.tenancy import Database
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.applications import Starlette
 
+    from mqtt_authz.domain import Standing
     from mqtt_authz.settings import Settings
     from pulse_common.runtime import Runtime
 
@@ -53,10 +60,23 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         runtime.spawn(f"revocation-{lane}", consume(bus, CONSUMER, revocation.handle))
     runtime.spawn("outbox", Relay(database, bus).run())
 
+    hearing = Hearing(bus)
+
+    async def load(fingerprints: Sequence[bytes]) -> dict[bytes, Standing]:
+        async with database.service_connection("pulse_authz") as tx:
+            return await store.find_standings(tx, fingerprints)
+
+    standings = Standings(load=load, hearing=hearing.stretch)
+    await hearing.listen(standings, lambda: None)
+    runtime.spawn("hearing", hearing.run())
+    denials = Denials(database=database, clock=system_clock)
+    runtime.spawn("denials", denials.run())
+
     # The message bus is not among them: a gate without it still answers, and taking it away would lock devices out.
     runtime.readiness.add("database", lambda: isolation.require(database))
     gate = Gate(
-        database=database,
+        standings=standings,
+        denials=denials,
         admin_password=settings.mqtt_admin_password.get_secret_value().encode(),
         clock=system_clock,
     )

@@ -34,6 +34,7 @@ class DeviceCertificate:
     device: UUID
     fingerprint: bytes
     """SHA-256 of the DER."""
+    serial_number: str
     not_before: datetime
     not_after: datetime
 
@@ -57,6 +58,7 @@ def read_certificate(der: bytes) -> DeviceCertificate:
             tenant=TenantId(parse_uuid(tenant)),
             device=parse_uuid(device),
             fingerprint=hashlib.sha256(der).digest(),
+            serial_number=f"{certificate.serial_number:x}"[:40],
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
         )

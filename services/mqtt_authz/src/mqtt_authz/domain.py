@@ -23,17 +23,34 @@ class Connect:
     username: str
     password: str = field(repr=False)
     certificate: bytes | None = field(repr=False)
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What the database says of a certificate, its device and its tenant."""
+    """What the database says of a certificate, its issuer, its device and its tenant.
+
+    A plan's limits will be one more of these, once entitlements are a table: whatever speaks against a device belongs
+    here, so that one query finds it, one memory holds it and one event ends it.
+    """
 
     tenant: UUID
     device: UUID
+    issuer: UUID
     certificate_valid: bool
+    issuer_active: bool
     device_active: bool
     tenant_active: bool
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing speaks against the device."""
+        return (
+            self.certificate_valid
+            and self.issuer_active
+            and self.device_active
+            and self.tenant_active
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +62,25 @@ class Admitted:
     expires_at: int | None
 
 
-def identify(connect: Connect, certificate: bytes, now: datetime) -> DeviceCertificate | Denied:
-    """Say whose certificate it is, when the names that the client goes by agree with it."""
+def identify(certificate: bytes) -> DeviceCertificate | Denied:
+    """Say whose certificate it is."""
     try:
-        holder = read_certificate(certificate)
+        return read_certificate(certificate)
     except CertificateRefused as error:
         return Denied(Reason.BAD_CERTIFICATE, str(error))
+
+
+def check_names(connect: Connect, holder: DeviceCertificate, now: datetime) -> Denied | None:
+    """Refuse a certificate out of its dates, and names that do not agree with it."""
     if now < holder.not_before:
         return Denied(Reason.CERTIFICATE_NOT_YET_VALID)
     if int(holder.not_after.timestamp()) <= now.timestamp():
         return Denied(Reason.CERTIFICATE_EXPIRED)
     if connect.client_id != str(holder.device):
-        return Denied(Reason.CLIENT_ID_MISMATCH)
+        return Denied(Reason.CLIENT_ID_MISMATCH, f"client id {connect.client_id[:64]!r}")
     if connect.username not in {"", str(holder.device)}:
-        return Denied(Reason.USERNAME_MISMATCH)
-    return holder
+        return Denied(Reason.USERNAME_MISMATCH, f"user name {connect.username[:64]!r}")
+    return None
 
 
 def admit_device(holder: DeviceCertificate, standing: Standing | None) -> Admitted | Denied:
@@ -68,17 +89,26 @@ def admit_device(holder: DeviceCertificate, standing: Standing | None) -> Admitt
         return Denied(Reason.CERTIFICATE_UNKNOWN)
     if (standing.tenant, standing.device) != (holder.tenant, holder.device):
         return Denied(Reason.CERTIFICATE_MISMATCH)
-    if not standing.certificate_valid:
-        return Denied(Reason.CERTIFICATE_REVOKED)
-    if not standing.tenant_active:
-        return Denied(Reason.TENANT_SUSPENDED)
-    if not standing.device_active:
-        return Denied(Reason.DEVICE_DISABLED)
+    against = _speaks_against(standing)
+    if against is not None:
+        return Denied(against)
     return Admitted(
         rules=acl.device_rules(holder.tenant, holder.device),
         attributes=(("tenant", str(holder.tenant)), ("device", str(holder.device))),
         expires_at=int(holder.not_after.timestamp()),
     )
+
+
+def _speaks_against(standing: Standing) -> Reason | None:
+    if not standing.certificate_valid:
+        return Reason.CERTIFICATE_REVOKED
+    if not standing.issuer_active:
+        return Reason.ISSUER_NOT_TRUSTED
+    if not standing.tenant_active:
+        return Reason.TENANT_SUSPENDED
+    if not standing.device_active:
+        return Reason.DEVICE_DISABLED
+    return None
 
 
 def admit_service(connect: Connect, password: bytes) -> Admitted | Denied:

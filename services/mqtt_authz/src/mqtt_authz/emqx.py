@@ -34,6 +34,7 @@ class _Authentication(_Request):
     username: str = ""
     password: str = Field("", repr=False)
     cert_pem: str = Field("", repr=False)
+    peerhost: str = ""
 
 
 class _Authorization(_Request):
@@ -44,6 +45,7 @@ class _Authorization(_Request):
     topic: str = ""
     qos: str = ""
     retain: str = ""
+    peerhost: str = ""
 
 
 def parse_connect(body: bytes) -> Connect:
@@ -58,6 +60,7 @@ def parse_connect(body: bytes) -> Connect:
         username=asked.username,
         password=asked.password,
         certificate=_parse_certificate(asked.cert_pem),
+        address=asked.peerhost[:60],
     )
 
 
@@ -77,6 +80,7 @@ def parse_act(body: bytes) -> Act:
             topic=asked.topic,
             qos=_QOS[asked.qos],
             retain=_RETAIN[asked.retain],
+            address=asked.peerhost[:60],
         )
     except (ValueError, KeyError) as error:
         raise Malformed("action, qos or retain is not one of the broker's words") from error

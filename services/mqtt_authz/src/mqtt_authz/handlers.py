@@ -1,20 +1,22 @@
 """The broker's two questions: read, judge, answer; and whatever happens on the way, an explicit answer.
 
-Authentication is one indexed query; authorization is none, because the list in our own answer is complete and what
-reaches us is judged by the same rules.  A bounded cache of standings, emptied by the events that ``revocation`` already
-hears, will go between ``_judge_connect`` and the store (issue 6); until then each CONNECT asks the database.
+Authentication is a memory (``standings``) or one indexed query; authorization is neither, because the list in our own
+answer is complete and what reaches us is judged by the same rules.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 from starlette.requests import ClientDisconnect
 
-from mqtt_authz import domain, emqx, metrics, store
-from mqtt_authz.acl import Allowed, decide
+from mqtt_authz import domain, emqx, metrics
+from mqtt_authz.acl import Allowed, decide, device_of
+from mqtt_authz.denials import Denial
 from mqtt_authz.domain import Admitted
 from mqtt_authz.reasons import Denied, Reason
 from pulse_common.errors import Malformed, TooLarge, Unavailable
@@ -26,9 +28,14 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from mqtt_authz.acl import Act
+    from mqtt_authz.certificate import DeviceCertificate
+    from mqtt_authz.denials import Denials
+    from mqtt_authz.standings import Standings
     from pulse_common.clock import Clock
     from pulse_common.identity import Principal
-    from pulse_common.tenancy import Database
+
+    Verdict = Admitted | Allowed | Denied
 
 log = structlog.get_logger(__name__)
 
@@ -36,13 +43,14 @@ DECISION_SECONDS = 3.0
 """Less than the broker waits (5 s), so that the refusal is ours, with its reason, and not a time-out."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """Behind the shared secret every answer is 200 with an explicit result: EMQX takes others for no opinion."""
 
-    def __init__(self, *, database: Database, admin_password: bytes, clock: Clock) -> None:
-        self._database = database
-        self._admin_password = admin_password
-        self._clock = clock
+    standings: Standings
+    denials: Denials
+    admin_password: bytes
+    clock: Clock
 
     async def connect(self, request: Request, _: Principal) -> Response:
         verdict = await _judged(request, self._judge_connect)
@@ -51,33 +59,74 @@ class Gate:
         return emqx.admitted(verdict)
 
     async def act(self, request: Request, _: Principal) -> Response:
-        verdict = await _judged(request, _judge_act)
+        verdict = await _judged(request, self._judge_act)
         return emqx.allowed() if isinstance(verdict, Allowed) else emqx.denied()
 
     async def _judge_connect(self, body: bytes) -> Admitted | Denied:
         connect = emqx.parse_connect(body)
         structlog.contextvars.bind_contextvars(client_id=connect.client_id[:64])
         if connect.certificate is None:
-            return domain.admit_service(connect, self._admin_password)
-        holder = domain.identify(connect, connect.certificate, self._clock())
+            return domain.admit_service(connect, self.admin_password)
+        known = self.standings.recall(hashlib.sha256(connect.certificate).digest())
+        holder = known.holder if known else domain.identify(connect.certificate)
         if isinstance(holder, Denied):
             return holder
-        async with self._database.service_connection("pulse_authz") as tx:
-            standing = await store.find_standing(tx, holder.fingerprint)
-        return domain.admit_device(holder, standing)
+        verdict: Admitted | Denied | None = domain.check_names(connect, holder, self.clock())
+        if verdict is None:
+            standing = known.standing if known else await self.standings.find(holder)
+            verdict = domain.admit_device(holder, standing)
+        if isinstance(verdict, Denied):
+            self._note_connect(connect, holder, verdict)
+        return verdict
 
+    async def _judge_act(self, body: bytes) -> Allowed | Denied:
+        act = emqx.parse_act(body)
+        structlog.contextvars.bind_contextvars(
+            client_id=act.client_id[:64], action=act.action.value, topic=act.topic[:256]
+        )
+        verdict = decide(act)
+        if isinstance(verdict, Denied):
+            self._note_act(act, verdict)
+        return verdict
 
-async def _judge_act(body: bytes) -> Allowed | Denied:
-    act = emqx.parse_act(body)
-    structlog.contextvars.bind_contextvars(
-        client_id=act.client_id[:64], action=act.action.value, topic=act.topic[:256]
-    )
-    return decide(act)
+    def _note_connect(
+        self, connect: domain.Connect, holder: DeviceCertificate, denied: Denied
+    ) -> None:
+        """Keep it for the tenant that the certificate names: TLS has verified that our CA wrote the name."""
+        self.denials.note(
+            Denial(
+                tenant=holder.tenant,
+                device=holder.device,
+                action="connect",
+                reason=denied.reason,
+                rule=denied.detail or None,
+                serial_number=holder.serial_number,
+                address=connect.address or None,
+            )
+        )
+
+    def _note_act(self, act: Act, denied: Denied) -> None:
+        """Keep it for the tenant that our own answer gave the session."""
+        whose = device_of(act)
+        if whose is None:
+            return
+        tenant, device = whose
+        self.denials.note(
+            Denial(
+                tenant=tenant,
+                device=device,
+                action=act.action.value,
+                reason=denied.reason,
+                rule=denied.detail or None,
+                topic=act.topic,
+                address=act.address or None,
+            )
+        )
 
 
 async def _judged(
     request: Request, judge: Callable[[bytes], Awaitable[Admitted | Allowed | Denied]]
-) -> Admitted | Allowed | Denied:
+) -> Verdict:
     """Return the verdict, or a denial for whatever kept it from being found; count and log it."""
     question = request.url.path.rpartition("/")[2]
     try:
@@ -98,9 +147,11 @@ async def _judged(
     return verdict
 
 
-def _account(question: str, verdict: Admitted | Allowed | Denied) -> None:
+def _account(question: str, verdict: Verdict) -> None:
+    """Count every verdict; a line in the log for a refusal, since a herd of good ones would drown it."""
     reason = verdict.reason if isinstance(verdict, Denied) else Reason.ALLOWED
     metrics.DECISIONS.labels(question, reason).inc()
-    detail = {"detail": verdict.detail} if isinstance(verdict, Denied) and verdict.detail else {}
-    log.info("mqtt_decided", question=question, reason=reason.value, **detail)
+    if isinstance(verdict, Denied):
+        detail = {"detail": verdict.detail} if verdict.detail else {}
+        log.info("mqtt_denied", question=question, reason=reason.value, **detail)
     structlog.contextvars.unbind_contextvars("client_id", "action", "topic")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -22,6 +22,7 @@ class Reason(StrEnum):
     CERTIFICATE_UNKNOWN = "certificate_unknown"
     CERTIFICATE_MISMATCH = "certificate_mismatch"
     CERTIFICATE_REVOKED = "certificate_revoked"
+    ISSUER_NOT_TRUSTED = "issuer_not_trusted"
     TENANT_SUSPENDED = "tenant_suspended"
     DEVICE_DISABLED = "device_disabled"
     NO_CERTIFICATE = "no_certificate"
@@ -31,9 +32,12 @@ class Reason(StrEnum):
     BAD_TOPIC = "bad_topic"
     SYSTEM_TOPIC = "system_topic"
     TOPIC_NOT_ALLOWED = "topic_not_allowed"
+    RETAIN_NOT_ALLOWED = "retain_not_allowed"
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
+    """``detail`` is for the log; of an act, the rule that decided."""
+
     reason: Reason
-    detail: str = ""
+    detail: str = field(default="", compare=False)

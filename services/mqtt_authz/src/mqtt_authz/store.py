@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from mqtt_authz.domain import Standing
+from pulse_common.ids import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
+    from mqtt_authz.denials import Row
     from pulse_common.tenancy import TenantTx, Tx
 
-# One look-up by the unique index on the fingerprint, then two by primary key.
-_STANDING = """
-    SELECT c.tenant_id, c.device_id,
+# For each fingerprint one look-up by its unique index, then three by primary key.
+_STANDINGS = """
+    SELECT c.fingerprint_sha256, c.tenant_id, c.device_id, c.issuer_id,
            c.status = 'valid'  AS certificate_valid,
+           i.status NOT IN ('retired', 'revoked') AS issuer_active,
            d.status = 'active' AS device_active,
            t.status = 'active' AS tenant_active
       FROM certificates c
+      JOIN issuers i ON i.issuer_id = c.issuer_id
       JOIN devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
       JOIN tenants t ON t.tenant_id = c.tenant_id
-     WHERE c.fingerprint_sha256 = %(fingerprint)s
+     WHERE c.fingerprint_sha256 = ANY(%(fingerprints)s)
 """
 # The gate's role reads every tenant, so the statements below name the tenant themselves.
 _TAKE_TURN = """
@@ -46,8 +52,10 @@ _MAY_CONNECT = """
       FROM certificates c
       JOIN devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
       JOIN tenants t ON t.tenant_id = c.tenant_id
+      JOIN issuers i ON i.issuer_id = c.issuer_id
      WHERE c.tenant_id = %(tenant_id)s AND c.device_id = %(device_id)s
        AND c.status = 'valid' AND c.not_after > %(now)s AND d.status = 'active' AND t.status = 'active'
+       AND i.status NOT IN ('retired', 'revoked')
      LIMIT 1
 """
 _CONFIRM_CERTIFICATE = """
@@ -58,19 +66,37 @@ _CONFIRM_DEVICE = """
     UPDATE certificates SET session_cut_at = %(now)s
      WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s AND status = 'valid'
 """
+# COPY refuses tables with row-level security, so the rows come as one JSON value.
+_INSERT_DENIALS = """
+    INSERT INTO broker_denials (tenant_id, denial_id, device_id, at, action, reason, rule, topic, serial_number,
+                                address, times)
+    SELECT r.tenant_id, r.denial_id, r.device_id, r.at, r.action, r.reason, r.rule, r.topic, r.serial_number, r.address,
+           r.times
+      FROM jsonb_to_recordset(%(rows)s::jsonb)
+           AS r (tenant_id uuid, denial_id uuid, device_id uuid, at timestamptz, action text, reason text, rule text,
+                 topic text, serial_number text, address text, times integer)
+      JOIN devices d ON d.tenant_id = r.tenant_id AND d.device_id = r.device_id
+"""
+_DELETE_OLD_DENIALS = (
+    "DELETE FROM broker_denials WHERE at < now() - make_interval(days => %(days)s)"
+)
 
 
-async def find_standing(tx: Tx, fingerprint: bytes) -> Standing | None:
-    row = await tx.one_or_none(_STANDING, {"fingerprint": fingerprint})
-    if row is None:
-        return None
-    return Standing(
-        tenant=row["tenant_id"],
-        device=row["device_id"],
-        certificate_valid=row["certificate_valid"],
-        device_active=row["device_active"],
-        tenant_active=row["tenant_active"],
-    )
+async def find_standings(tx: Tx, fingerprints: Sequence[bytes]) -> dict[bytes, Standing]:
+    """Return what is known, by fingerprint; nothing for a certificate that we never issued."""
+    rows = await tx.all(_STANDINGS, {"fingerprints": list(fingerprints)})
+    return {
+        bytes(row["fingerprint_sha256"]): Standing(
+            tenant=row["tenant_id"],
+            device=row["device_id"],
+            issuer=row["issuer_id"],
+            certificate_valid=row["certificate_valid"],
+            issuer_active=row["issuer_active"],
+            device_active=row["device_active"],
+            tenant_active=row["tenant_active"],
+        )
+        for row in rows
+    }
 
 
 async def take_turn(tx: TenantTx, device_id: UUID) -> bool:
@@ -113,3 +139,28 @@ async def confirm_certificate(tx: TenantTx, certificate_id: UUID, now: datetime)
 async def confirm_device(tx: TenantTx, device_id: UUID, now: datetime) -> None:
     values = {"tenant_id": tx.tenant, "device_id": device_id, "now": now}
     await tx.execute(_CONFIRM_DEVICE, values)
+
+
+async def insert_denials(tx: Tx, rows: Sequence[Row]) -> int:
+    """Write many tenants' refusals at once; those of devices that do not exist are left out."""
+    values = [
+        {
+            "tenant_id": str(row.denial.tenant),
+            "denial_id": str(new_id()),
+            "device_id": str(row.denial.device),
+            "at": row.at.isoformat(),
+            "action": row.denial.action,
+            "reason": row.denial.reason.value,
+            "rule": row.denial.rule,
+            "topic": row.denial.topic,
+            "serial_number": row.denial.serial_number,
+            "address": row.denial.address,
+            "times": row.times,
+        }
+        for row in rows
+    ]
+    return await tx.execute(_INSERT_DENIALS, {"rows": json.dumps(values)})
+
+
+async def delete_old_denials(tx: Tx, days: int) -> int:
+    return await tx.execute(_DELETE_OLD_DENIALS, {"days": days})

@@ -1,0 +1,219 @@
+"""What the gate remembers of good certificates, and the rules by which it may still believe it.
+
+Only a certificate that the database stood behind is remembered; a refusal is asked for anew each time.  Four things
+end a memory: an event about its device, tenant or issuer (``forget``), its age, a moment in which events could not be
+heard, and room for others.
+
+A load and an invalidation may cross.  Each invalidation has a number, and what a load found counts only if nothing
+about its device, tenant or issuer was invalidated after the load began; else it is loaded again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mqtt_authz import metrics
+from pulse_common.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from uuid import UUID
+
+    from mqtt_authz.certificate import DeviceCertificate
+    from mqtt_authz.domain import Standing
+
+MOST_REMEMBERED = 100_000
+"""About 60 MB; the least recently used goes first (benchmarks/mqtt_auth.py measures it)."""
+FRESH_SECONDS = 300.0
+"""However well events are heard, what is older is asked for again."""
+AWAY_SECONDS = 900.0
+"""How long a device that was known may come back while the database is away, from when it was last asked."""
+RETRY_SECONDS = 1.0
+"""While the database is away it is tried this often, and nobody waits for it in between."""
+LOAD_SECONDS = 2.0
+BATCH = 256
+MOST_LOADS = 4
+MOST_MARKS = 10_000
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a load that began at generation ``began`` saw."""
+
+    standing: Standing | None
+    began: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A certificate that was good when its load began."""
+
+    holder: DeviceCertificate
+    standing: Standing
+    began: int
+    loaded_at: float
+
+
+class Standings:
+    """One for a process.  ``hearing`` names the present unbroken stretch of hearing events; None for deafness."""
+
+    def __init__(
+        self,
+        *,
+        load: Callable[[Sequence[bytes]], Awaitable[dict[bytes, Standing]]],
+        hearing: Callable[[], int | None],
+        monotonic: Callable[[], float] = time.monotonic,
+        most: int = MOST_REMEMBERED,
+    ) -> None:
+        self._load = load
+        self._hearing = hearing
+        self._monotonic = monotonic
+        self._most = most
+        self._known: OrderedDict[bytes, Known] = OrderedDict()
+        self._heard: int | None = None
+        self._generation = 0
+        self._marks: dict[UUID, int] = {}
+        self._all_marked = 0
+        self._flights: dict[bytes, asyncio.Future[Found]] = {}
+        self._waiting: list[bytes] = []
+        self._loads: set[asyncio.Task[None]] = set()
+        self._away_until = 0.0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def forget(self, id_: UUID) -> None:
+        """Stop believing what is known, or being loaded, of a device, a tenant or an issuer."""
+        if len(self._marks) >= MOST_MARKS:
+            self.forget_all()
+        self._generation += 1
+        self._marks[id_] = self._generation
+
+    def forget_all(self) -> None:
+        self._generation += 1
+        self._all_marked = self._generation
+        self._marks.clear()
+        self._known.clear()
+
+    def recall(self, fingerprint: bytes) -> Known | None:
+        """Return a memory that may be believed without asking."""
+        known = self._credible(fingerprint)
+        if known is None or known.loaded_at + FRESH_SECONDS <= self._monotonic():
+            return None
+        self._known.move_to_end(fingerprint)
+        metrics.STANDINGS.labels("remembered").inc()
+        return known
+
+    async def find(self, holder: DeviceCertificate) -> Standing | None:
+        """Ask the database, together with whoever else asks now; remember a good answer.
+
+        Raises:
+            Unavailable: the database is away, and nothing recent enough is known of this certificate.
+        """
+        fingerprint = holder.fingerprint
+        try:
+            for _ in range(_ATTEMPTS):
+                found = await self._ask(fingerprint)
+                if self._counts(holder, found):
+                    self._remember(holder, found)
+                    return found.standing
+        except Unavailable:
+            known = self._credible(fingerprint)
+            if known is None or known.loaded_at + AWAY_SECONDS <= self._monotonic():
+                raise
+            metrics.STANDINGS.labels("database_away").inc()
+            return known.standing
+        raise Unavailable("the device changes faster than it can be looked up")
+
+    def _credible(self, fingerprint: bytes) -> Known | None:
+        hearing = self._hearing()
+        if hearing != self._heard:
+            # Something may have been said that nobody here heard.
+            self.forget_all()
+            self._heard = hearing
+        known = self._known.get(fingerprint)
+        if known is None:
+            return None
+        if not self._counts(known.holder, Found(known.standing, known.began)):
+            del self._known[fingerprint]
+            return None
+        return known
+
+    def _counts(self, holder: DeviceCertificate, found: Found) -> bool:
+        """Whether nothing that it rests on was invalidated since its load began."""
+        newest = max(
+            self._all_marked,
+            self._marks.get(holder.device, 0),
+            self._marks.get(holder.tenant, 0),
+            self._marks.get(found.standing.issuer, 0) if found.standing else 0,
+        )
+        return newest <= found.began
+
+    def _remember(self, holder: DeviceCertificate, found: Found) -> None:
+        fingerprint, standing = holder.fingerprint, found.standing
+        hearing = self._hearing()
+        if standing is None or not standing.good or hearing is None or hearing != self._heard:
+            self._known.pop(fingerprint, None)
+            return
+        self._known[fingerprint] = Known(holder, standing, found.began, self._monotonic())
+        self._known.move_to_end(fingerprint)
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+        metrics.STANDINGS_KNOWN.set(len(self._known))
+
+    async def _ask(self, fingerprint: bytes) -> Found:
+        if self._monotonic() < self._away_until:
+            raise Unavailable("the database was away a moment ago")
+        flight = self._flights.get(fingerprint)
+        if flight is None:
+            flight = self._flights[fingerprint] = asyncio.get_running_loop().create_future()
+            self._waiting.append(fingerprint)
+            self._start()
+        # One who gives up must not take the answer from the others.
+        return await asyncio.shield(flight)
+
+    def _start(self) -> None:
+        """Begin a load unless enough are under way: those that wait meanwhile go together in the next one."""
+        if self._waiting and len(self._loads) < MOST_LOADS:
+            task = asyncio.create_task(self._run())
+            self._loads.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._loads.discard(task)
+        self._start()
+
+    async def _run(self) -> None:
+        await asyncio.sleep(0)  # whoever asks in the same turn of the loop comes along
+        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        if not batch:
+            return
+        began = self._generation
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                found = await self._load(batch)
+        except (Unavailable, TimeoutError, asyncio.CancelledError) as error:
+            self._away_until = self._monotonic() + RETRY_SECONDS
+            self._fail(batch, Unavailable("the database is away"))
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        except Exception as error:  # noqa: BLE001 -- a bug: whoever waits must hear of it, and deny
+            self._fail(batch, error)
+        else:
+            metrics.STANDINGS.labels("asked").inc(len(batch))
+            for fingerprint in batch:
+                flight = self._flights.pop(fingerprint)
+                if not flight.done():
+                    flight.set_result(Found(found.get(fingerprint), began))
+
+    def _fail(self, batch: Sequence[bytes], error: Exception) -> None:
+        for fingerprint in batch:
+            flight = self._flights.pop(fingerprint)
+            if not flight.done():
+                flight.set_exception(error)
+                flight.exception()  # seen: whoever asked may be gone
