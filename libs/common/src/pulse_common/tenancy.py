@@ -275,7 +275,7 @@ class Database:
     ) -> AsyncIterator[OperatorTx]:
         """Yield a transaction that reads what tenants hold, as far as their grants and demands let ``actor``."""
         role = "pulse_operator_data"
-        async with self._operator(role, actor, reason, "operator.data", tenants, purpose) as tx:
+        async with self._operator(role, actor, reason, "access.use", tenants, purpose) as tx:
             yield tx
 
     @asynccontextmanager
