@@ -108,6 +108,36 @@ async def test_a_refused_token_leaves_one_row_with_its_reason(
     ]
 
 
+async def test_a_call_that_brings_a_refused_token_leaves_one_row_that_names_its_cause(
+    database: Database, superuser: psycopg.Connection, mark: str
+) -> None:
+    refusals = AuthAudit(database, address_of=address_of)
+
+    await refusals.refused_call(f"pulse.rpc.{mark}", "request-1234", TokenRefused("expired"))
+    await refusals.refused_call(f"pulse.rpc.{mark}", "request-1234", Unauthenticated("none"))
+
+    (row,) = rows(superuser, mark)
+    assert (row[4], row[6], row[8], row[9]) == (
+        "credentials.refuse",
+        "expired",
+        "request-1234",
+        {"rpc": f"pulse.rpc.{mark}"},
+    )
+
+
+async def test_calls_and_requests_share_one_bound(
+    database: Database, superuser: psycopg.Connection, mark: str
+) -> None:
+    refusals = AuthAudit(database, address_of=address_of, rows_per_window=2)
+
+    for _ in range(50):
+        await refusals.refused(request(mark), TokenRefused("signature"))
+        await refusals.refused_call(f"pulse.rpc.{mark}", None, TokenRefused("signature"))
+    await refusals.next_window()
+
+    assert [row[6] for row in rows(superuser, mark)] == ["signature", "signature", "summary"]
+
+
 async def test_a_request_without_credentials_leaves_none() -> None:
     database = DeadDatabase()
 

@@ -15,7 +15,16 @@ from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
 from provision_api.renaming import Renaming
 from pulse_common import events
-from pulse_common.errors import AppError, Conflict, Forbidden, Malformed, NotFound, Stale
+from pulse_common.auth_audit import AuthAudit
+from pulse_common.errors import (
+    AppError,
+    Conflict,
+    Forbidden,
+    Malformed,
+    NotFound,
+    Stale,
+    Unauthenticated,
+)
 from pulse_common.identity import Principal, TenantId
 from pulse_common.ids import new_id
 from pulse_common.tenancy import Database
@@ -95,6 +104,7 @@ async def rig(postgres: Postgres, superuser: psycopg.Connection) -> AsyncIterato
         Renaming(db=database, clock=lambda: NOW),
         FakeVerifier(people),
         shapes.Broker(host="broker.example", port=8883, ca_certificates="ca"),
+        AuthAudit(database, address_of=lambda _: None).refused_call,
     )
     yield Rig(provisioning, people, superuser)
     await database.close()
@@ -217,3 +227,33 @@ async def test_id_of_something_else_is_refused(rig: Rig) -> None:
     assert (
         rig.rows("SELECT 1 FROM enrolment_tokens WHERE device_id IN (%s, %s)", own, foreign) == []
     )
+
+
+async def test_refused_token_of_each_call_leaves_one_row_that_names_the_request(rig: Rig) -> None:
+    request_id = str(uuid4())
+    named: dict[str, Any] = {"access_token": "forged", "request_id": request_id}
+    device = uuid4()
+    calls = [
+        rig.provisioning.answer_create_device(events.CreateDeviceRequest(name="Lamp", **named)),
+        rig.provisioning.answer_mint_token(events.MintTokenRequest(device_id=device, **named)),
+        rig.provisioning.answer_rename_device(
+            events.RenameDeviceRequest(device_id=device, name="Lamp", version=1, **named)
+        ),
+    ]
+
+    for call in calls:
+        with pytest.raises(Unauthenticated):
+            await call
+
+    found = rig.rows(
+        "SELECT action, outcome, reason, details ->> 'rpc' FROM audit_log WHERE request_id = %s ORDER BY at",
+        request_id,
+    )
+    assert found == [
+        ("credentials.refuse", "denied", "unknown", kind.rpc)
+        for kind in (
+            events.CreateDeviceRequest,
+            events.MintTokenRequest,
+            events.RenameDeviceRequest,
+        )
+    ]

@@ -114,18 +114,20 @@ async def rig(postgres: Postgres, nats_server: Nats) -> AsyncIterator[Rig]:
     await database.open()
     bus = await Bus.connect(url=nats_server.url, user="test", password=PASSWORD, service="p")
     rig = Rig(httpx2.AsyncClient(), bus)
+    refusals = AuthAudit(database, address_of=lambda _: "192.0.2.1")
     provisioning = Provisioning(
         Enrolment(database, bus, rig.clock),
         Renaming(db=database, clock=rig.clock),
         VERIFIER,
         shapes.Broker(host="broker.example", port=8883, ca_certificates="ca"),
+        refusals.refused_call,
     )
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
     doors = Doors(
         callers=Callers(ADMIN_KEY.encode(), VERIFIER),
         rates=Rates(admin_per_minute=1000, enrol_per_minute=1000),
         limiter=Limiter(BoundedMemory(), address_of=lambda _: "192.0.2.1"),
-        on_refused=AuthAudit(database, address_of=lambda _: "192.0.2.1").refused,
+        on_refused=refusals.refused,
     )
     app = create_app(provisioning, doors, Readiness())
     async with httpx2.AsyncClient(

@@ -13,6 +13,7 @@ from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
 from provision_api.renaming import Renaming
 from provision_api.routes import Rates, endpoints
+from pulse_common.auth_audit import AuthAudit
 from pulse_common.clock import system_clock
 from pulse_common.health import Readiness
 from pulse_common.http import Endpoint, Guarded, Open
@@ -22,7 +23,7 @@ from pulse_common.ratelimit_store import BoundedMemory
 from pulse_common.testing.fakes import FakeVerifier, Unreachable
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection
 
     from pulse_common.bus import Bus
     from pulse_common.errors import Unauthenticated
@@ -36,6 +37,7 @@ PROVISIONING = Provisioning(
     Renaming(db=cast("Database", Unreachable()), clock=system_clock),
     VERIFIER,
     shapes.Broker(host="h", port=1, ca_certificates=""),
+    AuthAudit(cast("Database", Unreachable()), address_of=lambda _: None).refused_call,
 )
 ALL = endpoints(PROVISIONING)
 GUARDED = [e for e in ALL if isinstance(e, Guarded)]
@@ -47,7 +49,7 @@ class AwayStore(BoundedMemory):
 
 
 class RefusedReasons(list[str | None]):
-    async def note(self, _: Request, error: Unauthenticated) -> None:
+    async def note(self, _: HTTPConnection, error: Unauthenticated) -> None:
         self.append(error.reason)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import Protocol
 
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection
 
     from pulse_common.errors import Unauthenticated
     from pulse_common.ratelimit import AddressOf
@@ -72,20 +72,42 @@ class AuthAudit:
         self._window_seconds = window_seconds
         self._window = _Window(rows_per_window)
 
-    async def refused(self, request: Request, error: Unauthenticated) -> None:
-        """Record that a credential was refused; a request without any is no attempt.  Never raises."""
+    async def refused(self, connection: HTTPConnection, error: Unauthenticated) -> None:
+        """Record that a request or a WebSocket brought a credential that was refused.  Never raises.
+
+        One that brought none is no attempt.
+        """
         if error.reason is None:
             return
-        metrics.CREDENTIALS_REFUSED.labels(error.reason).inc()
+        address = self._address_of(connection)
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+        details = {"user_agent": user_agent(connection)}
+        await self._record(error.reason, address, details, request_id)
+
+    async def refused_call(self, rpc: str, request_id: str | None, error: Unauthenticated) -> None:
+        """Record that a call over NATS brought a token that was refused.  Never raises.
+
+        ``request_id`` is of the request that caused it: whose address and browser that were, its own service knows.
+        """
+        if error.reason is not None:
+            await self._record(error.reason, None, {"rpc": rpc}, request_id)
+
+    async def _record(
+        self,
+        reason: str,
+        address: str | None,
+        details: Mapping[str, object],
+        request_id: str | None,
+    ) -> None:
+        metrics.CREDENTIALS_REFUSED.labels(reason).inc()
         window = self._window
-        address = self._address_of(request)
         if window.rows_left <= 0:
-            window.count(error.reason, address or "unknown")
+            window.count(reason, address or "unknown")
             return
         window.rows_left -= 1
-        if not await self._write(error.reason, address, {"user_agent": user_agent(request)}):
+        if not await self._write(reason, address, details, request_id):
             window.rows_left = 0
-            window.count(error.reason, address or "unknown")
+            window.count(reason, address or "unknown")
 
     async def run(self) -> None:
         """Begin a window every minute, and write down what the last one only counted."""
@@ -113,7 +135,13 @@ class AuthAudit:
                 known = len(self._window.addresses) < MOST_ADDRESSES
                 self._window.addresses[address if known else OTHERS] += count
 
-    async def _write(self, reason: str, address: str | None, details: Mapping[str, object]) -> bool:
+    async def _write(
+        self,
+        reason: str,
+        address: str | None,
+        details: Mapping[str, object],
+        request_id: str | None = None,
+    ) -> bool:
         act = audit.Act(
             actor_kind="anonymous",
             actor_id="anonymous",
@@ -123,7 +151,7 @@ class AuthAudit:
             outcome="denied",
             reason=reason,
             address=address,
-            request_id=structlog.contextvars.get_contextvars().get("request_id"),
+            request_id=request_id,
             details=details,
         )
         try:

@@ -23,7 +23,7 @@ from pulse_common.identity import Principal
 from pulse_common.observe import ObserveRequests
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
 
     from pulse_common.ratelimit import Limit, Limiter
 
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 Reply = Awaitable[Response]
 Authenticate = Callable[["Request"], Awaitable[Principal]]
 """Turns a request into its verified caller, or raises ``Unauthenticated``."""
-OnRefused = Callable[["Request", Unauthenticated], Awaitable[None]]
+OnRefused = Callable[["HTTPConnection", Unauthenticated], Awaitable[None]]
 """Told of each refused credential before the answer goes out; must not raise (``pulse_common.auth_audit``)."""
 
 __all__ = [

@@ -61,18 +61,20 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         port=settings.mqtt_public_port,
         ca_certificates=settings.broker_authorities(),
     )
+    proxies = settings.trusted_proxies
+    refusals = parts.open_auth_audit(runtime, database, proxies)
     provisioning = Provisioning(
         Enrolment(database, bus, system_clock),
         Renaming(db=database, clock=system_clock),
         verifier,
         broker,
-        settings.trusted_proxies,
+        refusals.refused_call,
+        proxies,
     )
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
     await bus.answer(events.RenameDeviceRequest, provisioning.answer_rename_device)
     runtime.spawn("outbox relay", Relay(database, bus).run())
-    proxies = settings.trusted_proxies
     doors = Doors(
         callers=Callers(settings.provision_admin_key.get_secret_value().encode(), verifier),
         rates=Rates(
@@ -80,6 +82,6 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
             enrol_per_minute=settings.provision_enrol_per_minute,
         ),
         limiter=parts.open_limiter(runtime, settings.rate_limit_store_url, proxies),
-        on_refused=parts.open_auth_audit(runtime, database, proxies).refused,
+        on_refused=refusals.refused,
     )
     return create_app(provisioning, doors, runtime.readiness)

@@ -12,12 +12,14 @@ from provision_api import domain, shapes
 from provision_api.enrolment import Caller
 from pulse_common import events
 from pulse_common.client_address import client_address
-from pulse_common.errors import Forbidden, Malformed
+from pulse_common.errors import Forbidden, Malformed, Unauthenticated
 from pulse_common.http import parse_model, read_body, read_model
 from pulse_common.identity import Role, TenantId
 from pulse_common.ids import parse_id
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from pydantic import BaseModel
     from starlette.requests import Request
 
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from pulse_common.client_address import Network
     from pulse_common.identity import Principal, TokenVerifier
 
+    OnRefusedCall = Callable[[str, str | None, Unauthenticated], Awaitable[None]]
+    """Told of each refused token: the call, the request that caused it, the reason; must not raise."""
+
+    _WithToken = events.CreateDeviceRequest | events.RenameDeviceRequest | events.MintTokenRequest
+
 
 @dataclass(frozen=True, slots=True)
 class Provisioning:
@@ -33,6 +40,7 @@ class Provisioning:
     renaming: Renaming
     verifier: TokenVerifier
     broker: shapes.Broker
+    on_refused_call: OnRefusedCall
     trusted_proxies: tuple[Network, ...] = ()
 
     async def put_tenant(self, request: Request, principal: Principal) -> Response:
@@ -88,7 +96,7 @@ class Provisioning:
         self, request: events.CreateDeviceRequest
     ) -> events.CreateDeviceReply:
         """The same as the HTTP door, for ui_iot: the person's own token decides, not the caller."""
-        principal = await self._administrator(request.access_token)
+        principal = await self._administrator(request)
         caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
         device, minted = await self.enrolment.create_device_with_token(
             _tenant_of(principal, None), request.name, caller, request.device_id
@@ -104,7 +112,7 @@ class Provisioning:
     async def answer_rename_device(
         self, request: events.RenameDeviceRequest
     ) -> events.RenameDeviceReply:
-        principal = await self._administrator(request.access_token)
+        principal = await self._administrator(request)
         caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
         tenant = _tenant_of(principal, None)
         device = await self.renaming.rename(
@@ -115,7 +123,7 @@ class Provisioning:
         )
 
     async def answer_mint_token(self, request: events.MintTokenRequest) -> events.MintTokenReply:
-        principal = await self._administrator(request.access_token)
+        principal = await self._administrator(request)
         caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
         minted = await self.enrolment.mint_token(
             _tenant_of(principal, None), request.device_id, None, caller
@@ -133,8 +141,12 @@ class Provisioning:
     def _address(self, request: Request) -> str | None:
         return client_address(request, self.trusted_proxies)
 
-    async def _administrator(self, access_token: str) -> Principal:
-        principal = await self.verifier.verify(access_token)
+    async def _administrator(self, request: _WithToken) -> Principal:
+        try:
+            principal = await self.verifier.verify(request.access_token)
+        except Unauthenticated as error:
+            await self.on_refused_call(request.rpc, request.request_id, error)
+            raise
         if Role.TENANT_ADMIN not in principal.roles:
             raise Forbidden("only a tenant's administrator may add or change devices")
         return principal

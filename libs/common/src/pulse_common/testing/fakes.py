@@ -20,7 +20,7 @@ class FakeVerifier:
         try:
             return self._known[token]
         except KeyError:
-            raise Unauthenticated("the token is not valid") from None
+            raise Unauthenticated("the token is not valid", "unknown") from None
 
 
 class Unreachable:
