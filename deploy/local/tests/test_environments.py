@@ -92,6 +92,7 @@ def test_sign_in_addresses_agree_between_ui_api_and_identity_provider(
     assert ui["OIDC_ISSUER"] == api["OIDC_ISSUER"] == provider["IDP_ISSUER"]
     assert provider["IDP_REDIRECT_URI"] == f"{ui['PUBLIC_URL']}/auth/callback"
     assert ui["OIDC_CLIENT_SECRET"] == provider["IDP_CLIENT_SECRET"]
+    assert ui["OIDC_ADMIN_CLIENT_SECRET"] == provider["IDP_ADMIN_CLIENT_SECRET"]
 
 
 def test_broker_and_authoriser_share_their_secrets(environments: Environments) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import httpx2
 from pydantic import SecretStr
 from services.ui_iot.tests.provider import FakeProvider
+from services.ui_iot.tests.realm import FakeRealm
 from tests.parts import PASSWORD
 
 from pulse_common.auth_audit import AuthAudit
@@ -27,6 +28,7 @@ from pulse_common.tenancy import Database
 from pulse_common.testing import tokens
 from ui_iot import cookies
 from ui_iot.app import Parts, create_app
+from ui_iot.directory import Directory, open_directory
 from ui_iot.live import Hub
 from ui_iot.notices import Notices
 from ui_iot.oidc import IdentityProvider
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     import psycopg
     from starlette.types import ASGIApp
     from tests.parts import Nats, Postgres
+
+    from pulse_common.clock import Clock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PUBLIC_URL = "https://pulse.example"
@@ -62,6 +66,17 @@ def real_provider(http: httpx2.AsyncClient) -> IdentityProvider:
         client_secret=SecretStr("s:cret/" + "s" * 32),
         redirect_uri=f"{PUBLIC_URL}/auth/callback",
         after_logout_uri=f"{PUBLIC_URL}/",
+    )
+
+
+def real_directory(http: httpx2.AsyncClient, clock: Clock) -> Directory:
+    return open_directory(
+        http=http,
+        internal_url=INTERNAL_URL,
+        client_id="pulse-ui-admin",
+        secret=SecretStr("a" * 32),
+        invite_to=tokens.CLIENT,
+        clock=clock,
     )
 
 
@@ -91,6 +106,7 @@ class Rig:
     db: Database
     bus: Bus
     provider: FakeProvider
+    realm: FakeRealm
     hub: Hub
     app: ASGIApp
     superuser: psycopg.Connection
@@ -190,7 +206,7 @@ async def open_rig(
     def clock() -> datetime:
         return rig.now
 
-    provider = FakeProvider(clock, ISSUER)
+    provider, realm = FakeProvider(clock, ISSUER), FakeRealm()
     async with AsyncExitStack() as stack:
         database = Database(postgres.url("svc_ui_iot"), name="test")
         await database.open()
@@ -204,6 +220,8 @@ async def open_rig(
         address_of = partial(client_address, trusted=PROXIES)
         transport = httpx2.MockTransport(provider.answer)
         http = await stack.enter_async_context(httpx2.AsyncClient(transport=transport))
+        admin_transport = httpx2.MockTransport(realm.answer)
+        admin_http = await stack.enter_async_context(httpx2.AsyncClient(transport=admin_transport))
         parts = Parts(
             db=database,
             bus=bus,
@@ -217,6 +235,7 @@ async def open_rig(
                 clock=clock,
             ),
             provider=real_provider(http),
+            directory=real_directory(admin_http, clock),
             sealer=Sealer(keys or [KEY]),
             hub=hub,
             public_url=PUBLIC_URL,
@@ -229,6 +248,6 @@ async def open_rig(
             live_views_per_person=3,
             pace=pace,
         )
-        rig = Rig(database, bus, provider, hub, create_app(parts), superuser)
+        rig = Rig(database, bus, provider, realm, hub, create_app(parts), superuser)
         stack.push_async_callback(rig.close_browsers)
         yield rig

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import pytest
-from services.ui_iot.tests.rig import HTML, KEY, NOW, PLENTY, PUBLIC_URL, real_provider
+from services.ui_iot.tests.rig import (
+    HTML,
+    KEY,
+    NOW,
+    PLENTY,
+    PUBLIC_URL,
+    real_directory,
+    real_provider,
+)
 from starlette.testclient import TestClient
 
 from pulse_common.health import Readiness
@@ -38,6 +46,19 @@ FOR_ADMINISTRATORS = {
     "PATCH /api/v2/devices/{device_id}",
     "POST /api/v2/devices/{device_id}/revoke",
     "POST /api/v2/devices/{device_id}/commands",
+    "GET /team",
+    "POST /team",
+    "GET /team/invite",
+    "GET /team/{member_id}",
+    "POST /team/{member_id}/role",
+    "POST /team/{member_id}/remove",
+    "POST /team/{member_id}/invitation",
+    "GET /api/v2/team",
+    "POST /api/v2/team",
+    "GET /api/v2/team/{member_id}",
+    "PATCH /api/v2/team/{member_id}",
+    "DELETE /api/v2/team/{member_id}",
+    "POST /api/v2/team/{member_id}/invitation",
 }
 FOR_TENANTS = FOR_ADMINISTRATORS | {
     "GET /devices",
@@ -81,6 +102,7 @@ PARTS = Parts(
     clock=lambda: NOW,
     verifier=cast("JwtVerifier", VERIFIER),
     provider=real_provider(cast("httpx2.AsyncClient", Unreachable())),
+    directory=real_directory(cast("httpx2.AsyncClient", Unreachable()), lambda: NOW),
     sealer=Sealer([KEY]),
     hub=Hub(BUS, lambda: NOW),
     public_url=PUBLIC_URL,

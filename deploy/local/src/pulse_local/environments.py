@@ -195,6 +195,7 @@ class Environments:
             "OPERATOR_DATABASE_URL": self._database_url("svc_ui_iot_operator"),
             "OIDC_CLIENT_ID": "pulse-ui",
             "OIDC_CLIENT_SECRET": self.secrets.oidc_client,
+            "OIDC_ADMIN_CLIENT_SECRET": self.secrets.oidc_admin_client,
             "SESSION_ENCRYPTION_KEY": self.secrets.session_encryption_key,
             "TRUSTED_PROXIES": "127.0.0.1/32",
             # All journeys come from one address, and log in as often as they like.

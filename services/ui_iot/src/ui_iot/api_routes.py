@@ -10,19 +10,23 @@ from ui_iot.openapi import describe
 from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
 from ui_iot.session_operations import session_operations
+from ui_iot.team_operations import team_operations
 
 if TYPE_CHECKING:
     from ui_iot.api import Api
     from ui_iot.changes import Changes
     from ui_iot.session_api import SessionApi
+    from ui_iot.team_api import TeamApi
 
 ROOT = "/api/v2"
 DEVICES = f"{ROOT}/devices"
 DEVICE = f"{DEVICES}/{{device_id}}"
 
 
-def api_endpoints(api: Api, changes: Changes, sessions: SessionApi) -> list[Endpoint]:
-    offered = [*operations(api, changes), *session_operations(sessions)]
+def api_endpoints(
+    api: Api, changes: Changes, sessions: SessionApi, team: TeamApi
+) -> list[Endpoint]:
+    offered = [*operations(api, changes), *session_operations(sessions), *team_operations(team)]
     document = Open(
         method="GET",
         path=f"{ROOT}/openapi.json",

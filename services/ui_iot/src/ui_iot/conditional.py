@@ -67,6 +67,21 @@ def check_version(request: Request, current: int) -> int | None:
     return current
 
 
+def check_tag(request: Request, shown: BaseModel) -> None:
+    """Refuse a change for another state than ``shown``, for what has no version of its own.
+
+    Raises:
+        Unconditional, Malformed, Stale: as ``check_version``.
+    """
+    given = request.headers.getlist("if-match")
+    if not given:
+        raise Unconditional("send the ETag that you read as If-Match")
+    tags = _read(given, "If-Match")
+    current = tag_of(shown.model_dump_json().encode(), None).strip('"')
+    if tags is not None and current not in {tag for weak, tag in tags if not weak}:
+        raise Stale("it has changed: read it again")
+
+
 def _matches_any(given: list[str], tag: str) -> bool:
     tags = _read(given, "If-None-Match")
     return tags is None or tag.strip('"') in {text for _, text in tags}

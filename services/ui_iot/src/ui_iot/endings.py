@@ -1,4 +1,4 @@
-"""Sessions ended from elsewhere: by their owner, one or all others, and by the identity provider."""
+"""Sessions ended from elsewhere: by their owner, the team's administrator, and the identity provider."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ui_iot.oidc import IdentityProvider
     from ui_iot.session_store import SessionRow
     from ui_iot.sessions import Session
+    from ui_iot.team_turns import Asker
     from ui_iot.vault import Vault
     from ui_iot.visits import Visit
 
@@ -96,6 +97,19 @@ class Endings:
         log.info("sessions_ended", reason="back-channel log-out", count=len(found))
         return len(found)
 
+    async def end_of_member(self, asker: Asker, member_id: UUID, reason: str) -> int:
+        """End every session of somebody whose place in the team has changed; the identity provider's are not ours."""
+        subject = str(member_id)
+        async with self.db.service_tenant_connection("pulse_sessions", asker.tenant) as tx:
+            found = await session_store.find_by_subject(tx, subject)
+            for row in found:
+                if await session_store.delete_session(tx, row.session_hash):
+                    await audit.record(tx, _by_administrator(asker, row, reason))
+        # Also when none was open here: another replica may just have begun one.
+        await self.notices.tell(subject)
+        log.info("sessions_ended", reason=reason, count=len(found))
+        return len(found)
+
     async def _after(self, ended: Sequence[SessionRow], current: Session | None) -> None:
         """Close the views of what ended, and its log-in at the identity provider, where one click would bring it back.
 
@@ -118,6 +132,23 @@ def _by_owner(principal: Principal, row: SessionRow, visit: Visit) -> audit.Act:
     details = {**visit.details(), "session_id": str(row.session_id)}
     return session_act(
         principal, "session.end", visit, object_id=row.oidc_session_id, details=details
+    )
+
+
+def _by_administrator(asker: Asker, row: SessionRow, reason: str) -> audit.Act:
+    return audit.Act(
+        actor_kind="user",
+        actor_id=asker.principal.subject,
+        action="session.end",
+        object_kind="session",
+        object_id=row.oidc_session_id or "",
+        reason=reason,
+        address=asker.visit.address,
+        details={
+            **asker.visit.details(),
+            "subject": row.subject,
+            "session_id": str(row.session_id),
+        },
     )
 
 

@@ -30,10 +30,15 @@ if TYPE_CHECKING:
     from ui_iot.session_api import SessionApi
     from ui_iot.session_pages import SessionPages
     from ui_iot.socket import LiveSocket
+    from ui_iot.team_api import TeamApi
+    from ui_iot.team_pages import TeamPages
 
     Handler = Callable[[Request, Principal], Awaitable[Response]]
 
 DEVICE = "/devices/{device_id}"
+MEMBER = "/team/{member_id}"
+INVITING = frozenset({("POST", "/team"), ("POST", f"{MEMBER}/invitation")})
+"""Sends a mail, here as below /api/v2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +50,17 @@ class Handlers:
     api: Api
     changes: Changes
     session_api: SessionApi
+    team_pages: TeamPages
+    team_api: TeamApi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """How often one address may begin (and, apart, end) a log-in, and one person may use the API."""
+    """How often an address may begin (and, apart, end) a log-in, a person use the API, and a tenant invite."""
 
     auth_per_minute: int = 30
     api_per_minute: int = 600
+    invitations_per_hour: int = 60
 
 
 def endpoints(made: Handlers, rates: Rates = Rates()) -> list[Endpoint]:
@@ -91,7 +99,41 @@ def endpoints(made: Handlers, rates: Rates = Rates()) -> list[Endpoint]:
         _guarded("GET", f"{DEVICE}/enrol", ADMINISTRATORS, pages.enrol),
         _guarded("POST", f"{DEVICE}/enrolment-tokens", ADMINISTRATORS, pages.new_token),
         _guarded("POST", f"{DEVICE}/revoke", ADMINISTRATORS, pages.revoke),
-        *_limited(api_endpoints(made.api, made.changes, made.session_api), rates),
+        *_inviting_limited(_team(made.team_pages), rates),
+        *_inviting_limited(
+            _limited(api_endpoints(made.api, made.changes, made.session_api, made.team_api), rates),
+            rates,
+        ),
+    ]
+
+
+def _team(pages: TeamPages) -> list[Endpoint]:
+    return [
+        _guarded("GET", "/team", ADMINISTRATORS, pages.show),
+        _guarded("POST", "/team", ADMINISTRATORS, pages.invite),
+        _guarded("GET", "/team/invite", ADMINISTRATORS, pages.new_invitation),
+        _guarded("GET", MEMBER, ADMINISTRATORS, pages.member),
+        _guarded("POST", f"{MEMBER}/role", ADMINISTRATORS, pages.change_role),
+        _guarded("POST", f"{MEMBER}/remove", ADMINISTRATORS, pages.remove),
+        _guarded("POST", f"{MEMBER}/invitation", ADMINISTRATORS, pages.invite_again),
+    ]
+
+
+def _inviting_limited(endpoints: list[Endpoint], rates: Rates) -> list[Endpoint]:
+    """Bound how many mails a tenant can have sent to strangers."""
+    limit = Limit(
+        name="invitations",
+        amount=rates.invitations_per_hour,
+        seconds=3600,
+        per="tenant",
+        when_store_is_down="allow",
+    )
+    return [
+        dataclasses.replace(endpoint, limits=(*endpoint.limits, limit))
+        if isinstance(endpoint, Guarded)
+        and (endpoint.method, endpoint.path.removeprefix(ROOT)) in INVITING
+        else endpoint
+        for endpoint in endpoints
     ]
 
 
