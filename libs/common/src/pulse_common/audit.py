@@ -1,14 +1,16 @@
 """The record of who did what: one row, written in the transaction of the act itself.
 
-No audit row, no act; no act, no audit row.
+No audit row, no act; no act, no audit row.  Views and log-ins, which are many and change nothing, go through
+``audit_observe`` instead; both ways end in the same table.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from pulse_common.audit_actions import Action, require_known
+from pulse_common.audit_redaction import clean, clean_or_none, to_json, to_json_or_none
 from pulse_common.ids import PLATFORM_TENANT, new_id
 from pulse_common.tenancy import TenantTx
 
@@ -17,31 +19,44 @@ if TYPE_CHECKING:
 
     from pulse_common.tenancy import Tx
 
+__all__ = ["Act", "Action", "ActorKind", "Outcome", "record"]
+
 ActorKind = Literal["user", "service", "device", "operator", "anonymous"]
 Outcome = Literal["success", "failure", "denied"]
 
 _INSERT = """
     INSERT INTO audit_log (tenant_id, audit_id, actor_kind, actor_id, action, object_kind, object_id, outcome, reason,
-                           address, request_id, details)
+                           address, user_agent, request_id, before, after, details)
     VALUES (%(tenant_id)s, %(audit_id)s, %(actor_kind)s, %(actor_id)s, %(action)s, %(object_kind)s, %(object_id)s,
-            %(outcome)s, %(reason)s, %(address)s, %(request_id)s, %(details)s::jsonb)
+            %(outcome)s, %(reason)s, %(address)s, %(user_agent)s, %(request_id)s, %(before)s::jsonb, %(after)s::jsonb,
+            %(details)s::jsonb)
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """One thing that somebody did or tried.  ``action`` reads ``noun.verb``, for instance ``certificate.revoke``."""
+    """One thing that somebody did or tried.
+
+    ``before`` and ``after`` tell what a change changed; what their names, or those in ``details``, call a secret is
+    redacted on its way into the log.
+    """
 
     actor_kind: ActorKind
     actor_id: str
-    action: str
+    action: Action
     object_kind: str
     object_id: str
     outcome: Outcome = "success"
     reason: str | None = None
     address: str | None = None
+    user_agent: str | None = None
     request_id: str | None = None
+    before: Mapping[str, object] | None = None
+    after: Mapping[str, object] | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_known(self.action)
 
 
 async def record(tx: Tx, act: Act) -> None:
@@ -53,14 +68,17 @@ async def record(tx: Tx, act: Act) -> None:
             "tenant_id": tenant,
             "audit_id": new_id(),
             "actor_kind": act.actor_kind,
-            "actor_id": act.actor_id,
+            "actor_id": clean(act.actor_id),
             "action": act.action,
             "object_kind": act.object_kind,
-            "object_id": act.object_id,
+            "object_id": clean(act.object_id),
             "outcome": act.outcome,
-            "reason": act.reason,
-            "address": act.address,
-            "request_id": act.request_id,
-            "details": json.dumps(act.details),
+            "reason": clean_or_none(act.reason),
+            "address": clean_or_none(act.address),
+            "user_agent": clean_or_none(act.user_agent),
+            "request_id": clean_or_none(act.request_id),
+            "before": to_json_or_none(act.before),
+            "after": to_json_or_none(act.after),
+            "details": to_json(act.details),
         },
     )

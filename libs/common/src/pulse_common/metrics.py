@@ -21,6 +21,16 @@ CREDENTIALS_REFUSED = Counter("pulse_credentials_refused_total", "Refused creden
 OUTBOX_SENT = Counter("pulse_outbox_sent_total", "Events published from the outbox")
 OUTBOX_UNSENT = Gauge("pulse_outbox_unsent", "Events in the outbox that wait to be published")
 
+ISOLATION_VIOLATIONS = Gauge(
+    "pulse_isolation_violations", "Ways in which the catalogue does not keep tenants apart"
+)
+AUDIT_OBSERVED = Counter(
+    "pulse_audit_observed_total",
+    "Observed audit events: buffered, flushed, spooled (kept for a database that was away), dropped, refused",
+    ["state"],
+)
+AUDIT_SPOOL_BYTES = Gauge("pulse_audit_spool_bytes", "Observed audit events that wait on disk")
+
 
 def exposition() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

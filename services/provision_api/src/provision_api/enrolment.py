@@ -86,6 +86,7 @@ class Enrolment:
 
         Raises:
             NotFound: the tenant has no such device.
+            Forbidden: the tenant is suspended.
             Conflict: the device is disabled.
         """
         async with self.db.tenant_connection(tenant) as tx:
@@ -119,6 +120,7 @@ class Enrolment:
 
         Raises:
             Unauthenticated: the token is unknown, used or expired.
+            Forbidden: the tenant is suspended; the token stays usable.
             Malformed, Conflict, Unavailable: what cert_worker said of the CSR, or that it is away.
         """
         token = domain.read_token(token_text)
@@ -127,6 +129,7 @@ class Enrolment:
             claimed = await store.claim_token(tx, token.digest, now)
             if claimed is None:
                 raise domain.not_valid()
+            await require_active(tx)  # only whoever holds a good token learns of it
             signed = await self._sign(token.tenant, claimed.device_id, csr_pem, caller)
             await store.use_token(tx, claimed.token_id, now)
             act = _act(caller, "device.enrol", "device", claimed.device_id)
@@ -160,11 +163,7 @@ class Enrolment:
         self, tx: TenantTx, device_id: UUID, name: str, caller: Caller
     ) -> store.Device:
         name = domain.checked_name(name)
-        tenant = await store.find_tenant(tx, tx.tenant)
-        if tenant is None:
-            raise NotFound("no such tenant")
-        if tenant.status != "active":
-            raise Forbidden("the tenant is suspended")
+        await require_active(tx)
         device = await store.create_device(tx, device_id, name)
         await audit.record(tx, _act(caller, "device.create", "device", device.device_id))
         event = events.DeviceCreated(
@@ -176,6 +175,7 @@ class Enrolment:
     async def _mint(
         self, tx: TenantTx, device: store.Device, seconds: int | None, caller: Caller
     ) -> Minted:
+        await require_active(tx)
         if device.status != "active":
             raise Conflict("the device is disabled")
         expires_at = domain.token_expiry(self.clock(), seconds)
@@ -194,7 +194,20 @@ class Enrolment:
         return Minted(token.text, expires_at)
 
 
-def _act(caller: Caller, action: str, object_kind: str, object_id: UUID) -> audit.Act:
+async def require_active(tx: TenantTx) -> None:
+    """Refuse for a tenant that is not there or is not served now.
+
+    Raises:
+        NotFound, Forbidden: it is unknown, or suspended (or on its way out).
+    """
+    tenant = await store.find_tenant(tx, tx.tenant)
+    if tenant is None:
+        raise NotFound("no such tenant")
+    if tenant.status != "active":
+        raise Forbidden("the tenant is suspended")
+
+
+def _act(caller: Caller, action: audit.Action, object_kind: str, object_id: UUID) -> audit.Act:
     return audit.Act(
         actor_kind=caller.kind,
         actor_id=caller.id,

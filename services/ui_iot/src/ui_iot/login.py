@@ -21,6 +21,7 @@ from ui_iot.sessions import ABSOLUTE_LIFE
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from pulse_common.audit_actions import Action
     from pulse_common.clock import Clock
     from pulse_common.http import OnRefused
     from pulse_common.identity import Principal
@@ -83,7 +84,7 @@ class Login:
             found = await self._check_id_token(tokens, began["nonce"])
             _require_fresh(found, began["step_up"])
             previous = request.cookies.get(cookies.SESSION) or began["previous"] or None
-            action = "session.step_up" if began["step_up"] else "session.begin"
+            action: Action = "session.step_up" if began["step_up"] else "session.begin"
             value = await self.sessions.begin(tokens, previous, self.visit_of(request), action)
         except Unauthenticated as error:
             # A 401 would lead to the log-in again, where a person who is known comes straight back: a loop.

@@ -66,7 +66,7 @@ class Sessions:
     clock: Clock
 
     async def begin(
-        self, tokens: Tokens, previous: str | None, visit: Visit, action: str = "session.begin"
+        self, tokens: Tokens, previous: str | None, visit: Visit, action: audit.Action = "session.begin"
     ) -> str:
         """Open a session and return the cookie's value; a session that the browser had before ends.
 
@@ -180,7 +180,7 @@ def home_of(principal: Principal) -> TenantId:
 
 def session_act(
     principal: Principal,
-    action: str,
+    action: audit.Action,
     visit: Visit,
     *,
     object_id: str | None = None,
