@@ -56,13 +56,13 @@ def tenant(superuser: psycopg.Connection) -> TenantId:
     )
     superuser.execute(
         "INSERT INTO issuers (issuer_id, kind, subject, certificate_der, fingerprint_sha256, not_before,"
-        " not_after) VALUES (%s, 'issuing', 'CA', '', sha256(%s), now(), now())",
+        " not_after) VALUES (%s, 'issuing', 'CA', '', sha256(%s), now(), now() + interval '1 day')",
         [issuer, issuer.bytes],
     )
     superuser.execute(
         "INSERT INTO certificates (tenant_id, certificate_id, device_id, issuer_id, serial_number,"
         " fingerprint_sha256, public_key_sha256, certificate_der, not_before, not_after)"
-        " VALUES (%s, %s, %s, %s, %s, sha256(%s), sha256(%s), '', now(), now())",
+        " VALUES (%s, %s, %s, %s, %s, sha256(%s), sha256(%s), '', now(), now() + interval '1 day')",
         [tenant, uuid4(), device, issuer, device.hex, device.bytes, device.bytes],
     )
     return tenant

@@ -358,3 +358,27 @@ async def test_a_wrong_admin_key_is_on_the_record(rig: Rig, superuser: psycopg.C
         [headers["x-request-id"]],
     ).fetchall()
     assert row == [("credentials.refuse", "denied", "admin_key", "192.0.2.1")]
+
+
+async def test_suspended_tenant_gets_no_tokens(rig: Rig, superuser: psycopg.Connection) -> None:
+    tenant = await rig.tenant()
+    device = await rig.device(tenant)
+    superuser.execute("UPDATE tenants SET status = 'suspended' WHERE tenant_id = %s", [tenant])
+
+    response = await rig.post(f"devices/{device}/enrolment-tokens", {"tenant_id": tenant}, ADMIN)
+
+    assert response.status_code == 403
+
+
+async def test_suspended_tenant_enrols_nothing_until_it_resumes(
+    rig: Rig, superuser: psycopg.Connection
+) -> None:
+    tenant = await rig.tenant()
+    token = await rig.token(tenant, await rig.device(tenant))
+    superuser.execute("UPDATE tenants SET status = 'suspended' WHERE tenant_id = %s", [tenant])
+
+    refused = await rig.enrol(token)
+    superuser.execute("UPDATE tenants SET status = 'active' WHERE tenant_id = %s", [tenant])
+    resumed = await rig.enrol(token)
+
+    assert (refused.status_code, resumed.status_code) == (403, 201)

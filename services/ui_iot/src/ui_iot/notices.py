@@ -1,5 +1,7 @@
 """Tell the open live views of a person, in every replica, to look at their session now: one of theirs has ended.
 
+When a tenant is suspended every live view looks: it is rare, and a look is cheap.
+
 A notice is a hint and says nothing of its own: whoever hears it asks the database.  One that is lost costs the time
 until the next regular look.
 """
@@ -28,6 +30,7 @@ class Notices:
 
     async def start(self) -> None:
         await self._bus.subscribe_live(events.SESSION_ENDED_SUBJECT, self._hear)
+        await self._bus.subscribe_live(events.TenantSuspended.subject, self._hear_of_tenant)
 
     async def tell(self, subject: str) -> None:
         """Say that a session of this person has ended; after the transaction that ended it."""
@@ -53,3 +56,8 @@ class Notices:
             return
         for heard in self._waiting.get(subject, ()):
             heard.set()
+
+    async def _hear_of_tenant(self, _: str, __: bytes) -> None:
+        for views in self._waiting.values():
+            for heard in views:
+                heard.set()
