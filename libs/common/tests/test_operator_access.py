@@ -56,7 +56,7 @@ def tenant(superuser: psycopg.Connection) -> TenantId:
     )
     superuser.execute(
         "INSERT INTO issuers (issuer_id, kind, subject, certificate_der, fingerprint_sha256, not_before,"
-        " not_after) VALUES (%s, 'issuing', 'CA', '', sha256(%s), now(), now() + interval '1 day')",
+        " not_after) VALUES (%s, 'root', 'CA', '', sha256(%s), now(), now() + interval '1 day')",
         [issuer, issuer.bytes],
     )
     superuser.execute(

@@ -370,6 +370,7 @@ async def test_suspended_tenant_gets_no_tokens(rig: Rig, superuser: psycopg.Conn
     assert response.status_code == 403
 
 
+@pytest.mark.usefixtures("ca")
 async def test_suspended_tenant_enrols_nothing_until_it_resumes(
     rig: Rig, superuser: psycopg.Connection
 ) -> None:
