@@ -52,6 +52,7 @@ class AdminApi:
             ("GET", "/sessions"): self._sessions,
             ("POST", "/logout"): self._log_out,
             ("GET", "/role-mappings/realm"): self._roles,
+            ("GET", "/role-mappings/realm/composite"): self._roles,
             ("GET", "/role-mappings/realm/available"): self._available_roles,
             ("POST", "/role-mappings/realm"): self._grant,
             ("DELETE", "/role-mappings/realm"): self._withdraw,

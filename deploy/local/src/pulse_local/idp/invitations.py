@@ -93,7 +93,7 @@ class Invitations:
             return password_page(action=action, problem=str(error))
         del self._open[key]
         # Whoever has the link has the mail.
-        self._realm.people.keep(replace(able, email_verified=True))
+        self._realm.people.keep(replace(able, email_verified=True, required_actions=()))
         log.info("password_chosen", subject=person.subject)
         return render("done", title="Account updated", home=invitation.target or home)
 

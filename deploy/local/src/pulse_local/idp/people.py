@@ -30,6 +30,7 @@ class Person:
     password: PasswordHash | None = None
     enabled: bool = True
     email_verified: bool = False
+    required_actions: tuple[str, ...] = ()
     created_at: int = 0
 
     @property

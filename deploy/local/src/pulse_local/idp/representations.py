@@ -43,6 +43,14 @@ class Fields:
             raise BadPerson(f"error-invalid-value: {name}")
         return value
 
+    def actions(self, default: tuple[str, ...]) -> tuple[str, ...]:
+        value = self.members.get("requiredActions")
+        if value is None:
+            return default
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise BadPerson("error-invalid-value: requiredActions")
+        return tuple(value)
+
     def tenant(self, default: str | None) -> str | None:
         attributes = self.members.get("attributes")
         if attributes is None:
@@ -74,6 +82,7 @@ def changed(person: Person, body: Mapping[str, Any]) -> Person:
         enabled=fields.truth("enabled", default=person.enabled),
         email_verified=fields.truth("emailVerified", default=person.email_verified),
         tenant=fields.tenant(person.tenant),
+        required_actions=fields.actions(person.required_actions),
     )
     credentials = body.get("credentials", [])
     if not isinstance(credentials, list):
@@ -108,7 +117,7 @@ def written(person: Person) -> dict[str, object]:
         "createdTimestamp": person.created_at * 1000,
         "totp": False,
         "disableableCredentialTypes": [],
-        "requiredActions": [],
+        "requiredActions": list(person.required_actions),
         "notBefore": 0,
     }
 
