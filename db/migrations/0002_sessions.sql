@@ -19,4 +19,16 @@ CREATE INDEX web_sessions_by_subject ON web_sessions (subject, last_used_at DESC
 -- Keycloak names the session that ended.
 CREATE INDEX web_sessions_by_oidc_session ON web_sessions (oidc_session_id);
 
+-- Logout tokens that were taken: each counts once, at whichever replica it comes.  Only signed tokens get in, and
+-- ui_iot deletes those that their age alone would refuse.
+CREATE TABLE used_logout_tokens (
+    token_hash bytea       PRIMARY KEY CHECK (length(token_hash) = 32),
+    useless_at timestamptz NOT NULL
+);
+CREATE INDEX used_logout_tokens_by_end ON used_logout_tokens (useless_at);
+ALTER TABLE used_logout_tokens ENABLE ROW LEVEL SECURITY;
+ALTER TABLE used_logout_tokens FORCE ROW LEVEL SECURITY;
+CREATE POLICY sessions_own ON used_logout_tokens TO pulse_sessions USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, DELETE ON used_logout_tokens TO pulse_sessions;
+
 RESET ROLE;

@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 from services.ui_iot.tests.people import is_signed_in, sign_in_twice
-from services.ui_iot.tests.rig import ISSUER, NOW, claims_of, open_rig
+from services.ui_iot.tests.rig import ISSUER, claims_of, open_rig
 from services.ui_iot.tests.viewer import close_code, serving, subscribe, watching
 
-from pulse_common.jwt import LOGOUT_TOKEN_SECONDS, TokenRefused
+from pulse_common.jwt import LOGOUT_TOKEN_SECONDS
 from pulse_common.testing.tokens import Issuer
-from ui_iot.backchannel import UsedTokens
+from ui_iot import logout_store
 from ui_iot.socket import Pace
 
 if TYPE_CHECKING:
@@ -165,18 +165,28 @@ async def test_open_view_closes_within_two_seconds_though_its_regular_look_is_fa
         assert time.monotonic() - began < 2
 
 
-def test_used_tokens_are_forgotten_when_their_age_refuses_them_and_never_fill_memory() -> None:
-    now = NOW
-    used = UsedTokens(lambda: now, most=3)
-    for number in range(5):
-        used.add(str(number), NOW + timedelta(seconds=LOGOUT_TOKEN_SECONDS))
+async def test_token_that_one_replica_took_is_refused_by_another(
+    rig: Rig, acme: UUID, postgres: Postgres, nats_server: Nats, superuser: psycopg.Connection
+) -> None:
+    claims = claims_of(acme, "customer")
+    token = token_for(rig, sid=..., sub=claims["sub"])
+    await tell(rig, token)
+    browser = await rig.log_in(rig.browser(), **claims)
 
-    assert list(used._until) == ["2", "3", "4"]
-    for token_id in ("2", "3", "4"):
-        with pytest.raises(TokenRefused):
-            used.require_new(token_id)
-    used.require_new("0")
-    now += timedelta(seconds=LOGOUT_TOKEN_SECONDS)
-    used.require_new("4")
-    used.add("5", now + timedelta(seconds=1))
-    assert list(used._until) == ["5"]
+    async with open_rig(postgres, nats_server, superuser) as other:
+        response = await tell(other, token)
+
+    assert response.status_code == 400
+    assert await is_signed_in(browser)
+
+
+async def test_used_tokens_are_forgotten_when_their_age_refuses_them(rig: Rig) -> None:
+    end = rig.now + timedelta(seconds=LOGOUT_TOKEN_SECONDS)
+    async with rig.db.service_connection("pulse_sessions") as tx:
+        await logout_store.add(tx, "used", end)
+        await logout_store.add(tx, "used", end)
+
+        await logout_store.delete_useless(tx, end - timedelta(seconds=1))
+        assert await logout_store.is_used(tx, "used")
+        await logout_store.delete_useless(tx, end)
+        assert not await logout_store.is_used(tx, "used")

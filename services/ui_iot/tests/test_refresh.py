@@ -83,7 +83,8 @@ async def test_good_token_is_not_refreshed(rig: Rig, alice: Browser) -> None:
 
 async def test_refused_refresh_signs_out_and_leaves_nothing(rig: Rig, acme: UUID) -> None:
     claims = claims_of(acme, "customer")
-    browser = await rig.log_in(rig.browser(), **claims)
+    where_from = {"x-forwarded-for": "203.0.113.9", "user-agent": "Firefox"}
+    browser = await rig.log_in(rig.browser(**where_from), **claims)
     rig.pass_time(seconds=LIFE_SECONDS)
     rig.provider.mood = "refusing"
 
@@ -93,9 +94,11 @@ async def test_refused_refresh_signs_out_and_leaves_nothing(rig: Rig, acme: UUID
     assert rig.provider.refreshes == 1
     assert rig.sessions(str(claims["sub"])) == 0
     ended = rig.superuser.execute(
-        "SELECT action, reason FROM audit_log WHERE details ->> 'subject' = %s", [claims["sub"]]
+        "SELECT tenant_id, action, reason, address, details ->> 'user_agent' FROM audit_log"
+        " WHERE details ->> 'subject' = %s",
+        [claims["sub"]],
     ).fetchall()
-    assert ended == [("session.end", "refresh refused")]
+    assert ended == [(acme, "session.end", "refresh refused", "203.0.113.9", "Firefox")]
 
 
 @pytest.mark.parametrize("mood", ["away", "misconfigured", "broken"])

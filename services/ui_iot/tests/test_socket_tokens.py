@@ -97,6 +97,32 @@ async def test_first_message_of_another_shape_closes(url: str, text: str | bytes
         assert await close_code(socket) == 4400
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"typ": "ID"}, "type"),
+        ({"iat": 1, "exp": 2}, "expired"),
+        ({"azp": "other"}, "authorized_party"),
+    ],
+)
+async def test_refused_token_leaves_one_row_with_the_address_and_the_program(
+    rig: Rig, url: str, acme: UUID, change: dict[str, object], reason: str
+) -> None:
+    address = f"2001:db8::{uuid4().hex[:4].lstrip('0') or '1'}"
+    token = str(ISSUER.token(**{**claims_of(acme, "customer"), **change}))
+    async with watching(url, None, None, **{"x-forwarded-for": address}) as socket:
+        await authenticate(socket, token)
+
+        assert await close_code(socket) == 4401
+
+    [(action, outcome, found, program)] = rig.superuser.execute(
+        "SELECT action, outcome, reason, details ->> 'user_agent' FROM audit_log WHERE address = %s",
+        [address],
+    ).fetchall()
+    assert (action, outcome, found) == ("credentials.refuse", "denied", reason)
+    assert "websockets" in program
+
+
 @pytest.mark.parametrize("kind", ["forged", "expired", "operator", "id token", "suspended"])
 async def test_token_that_is_not_good_closes(rig: Rig, url: str, acme: UUID, kind: str) -> None:
     tokens = {

@@ -14,10 +14,10 @@ from pulse_common.clock import system_clock
 from pulse_common.cors import CorsSettings
 from pulse_common.errors import Unavailable
 from pulse_common.http import build_app
-from ui_iot import login, session_store
+from ui_iot import login, logout_store, session_store
 from ui_iot.api import Api
 from ui_iot.api_cors import ApiCors
-from ui_iot.backchannel import BackChannel, UsedTokens
+from ui_iot.backchannel import BackChannel
 from ui_iot.callers import Callers
 from ui_iot.changes import Changes
 from ui_iot.cookies import SealedCookies
@@ -93,7 +93,9 @@ def create_app(made: Parts) -> ASGIApp:
     callers = open_callers(made)
     socket = LiveSocket(
         hub=made.hub,
-        watching=Watching(callers=callers, db=made.db, clock=made.clock),
+        watching=Watching(
+            callers=callers, db=made.db, clock=made.clock, on_refused=made.on_refused
+        ),
         seats=Seats(made.live_views_per_person),
         notices=made.notices,
         pace=made.pace,
@@ -139,7 +141,7 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
             endings=endings,
             verifier=made.verifier,
             client_id=made.provider.client_id,
-            used=UsedTokens(made.clock),
+            db=made.db,
             visit_of=callers.visit_of,
             on_refused=made.on_refused,
         ),
@@ -252,6 +254,7 @@ async def clean_sessions(database: Database, clock: Clock) -> None:
             async with database.service_connection("pulse_sessions") as tx:
                 now = clock()
                 await session_store.delete_ended_sessions(tx, now, now - IDLE_LIFE)
+                await logout_store.delete_useless(tx, now)
         except Unavailable as error:
             log.warning("session_cleaning_waits", reason=error.message)
         await asyncio.sleep(CLEAN_EVERY_SECONDS)

@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
 from pulse_common.errors import Malformed, Unauthenticated
 from pulse_common.jwt import TokenRefused
+from ui_iot import logout_store
 from ui_iot.forms import read_form
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from starlette.requests import Request
 
-    from pulse_common.clock import Clock
     from pulse_common.http import OnRefused
     from pulse_common.jwt import JwtVerifier
+    from pulse_common.tenancy import Database
     from ui_iot.endings import Endings
     from ui_iot.visits import VisitOf
-
-MOST_REMEMBERED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class UsedTokens:
-    """The ids of the tokens that were taken, until their age alone refuses them.
-
-    Only signed tokens get in, so nobody can fill it; if Keycloak ends more sessions than it holds within minutes, the
-    oldest are forgotten.  Each replica remembers its own: at another one a replay ends what has ended already.
-    """
-
-    clock: Clock
-    most: int = MOST_REMEMBERED
-    _until: dict[str, datetime] = field(default_factory=dict)
-
-    def require_new(self, token_id: str) -> None:
-        """Refuse a token that was taken before.
-
-        Raises:
-            TokenRefused: it was.
-        """
-        until = self._until.get(token_id)
-        if until is not None and self.clock() < until:
-            raise TokenRefused("replayed")
-
-    def add(self, token_id: str, until: datetime) -> None:
-        now = self.clock()
-        # In order of arrival, which is nearly the order of their ends.
-        while self._until:
-            oldest = next(iter(self._until))
-            if len(self._until) < self.most and now < self._until[oldest]:
-                break
-            del self._until[oldest]
-        self._until[token_id] = until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +27,7 @@ class BackChannel:
     endings: Endings
     verifier: JwtVerifier
     client_id: str
-    used: UsedTokens
+    db: Database
     visit_of: VisitOf
     on_refused: OnRefused
 
@@ -77,11 +41,18 @@ class BackChannel:
         token = (await read_form(request)).get("logout_token", "")
         try:
             claims = await self.verifier.verify_logout_token(token, self.client_id)
-            self.used.require_new(claims.token_id)
+            await self._require_new(claims.token_id)
         except TokenRefused as error:
             refused = Unauthenticated(error.message, f"logout_token_{error.reason}")
             await self.on_refused(request, refused)
             raise Malformed("the logout token is not valid") from error
         await self.endings.end_at_word_of_provider(claims, self.visit_of(request))
-        self.used.add(claims.token_id, claims.useless_at)
+        # Afterwards: a crash in between leaves a token that may come again, and a session that ends twice.
+        async with self.db.service_connection("pulse_sessions") as tx:
+            await logout_store.add(tx, claims.token_id, claims.useless_at)
         return Response(status_code=200, headers={"cache-control": "no-store"})
+
+    async def _require_new(self, token_id: str) -> None:
+        async with self.db.service_connection("pulse_sessions") as tx:
+            if await logout_store.is_used(tx, token_id):
+                raise TokenRefused("replayed")

@@ -16,6 +16,8 @@ import structlog
 
 from pulse_common import audit
 from pulse_common.errors import Unauthenticated, Unavailable
+from pulse_common.identity import TenantId
+from pulse_common.ids import PLATFORM_TENANT
 from ui_iot import session_store
 from ui_iot.vault import SIGNED_OUT
 
@@ -44,16 +46,17 @@ class Refresher:
     def is_due(self, row: session_store.SessionRow) -> bool:
         return self.clock() + REFRESH_BEFORE >= row.access_expires_at
 
-    async def refresh(self, session_hash: bytes) -> session_store.SessionRow:
+    async def refresh(self, found: session_store.SessionRow) -> session_store.SessionRow:
         """Return the session with good tokens.
 
         Raises:
             Unauthenticated: the identity provider has ended it; its row is gone.
             Unavailable: the identity provider is away; the session waits for it.
         """
+        session_hash = found.session_hash
         flight = self._flights.get(session_hash)
         if flight is None:
-            flight = asyncio.create_task(self._refresh(session_hash))
+            flight = asyncio.create_task(self._refresh(found))
             self._flights[session_hash] = flight
             flight.add_done_callback(lambda done: self._landed(session_hash, done))
         try:
@@ -68,9 +71,14 @@ class Refresher:
         if not done.cancelled():
             done.exception()  # seen, even if every request that waited for it has gone
 
-    async def _refresh(self, session_hash: bytes) -> session_store.SessionRow:
-        async with self._places, self.db.service_connection("pulse_sessions") as tx:
-            row = await session_store.lock_session(tx, session_hash)
+    async def _refresh(self, found: session_store.SessionRow) -> session_store.SessionRow:
+        # As the session's own tenant, whose audit log its end belongs in.
+        home = TenantId(found.home_tenant_id or PLATFORM_TENANT)
+        async with (
+            self._places,
+            self.db.service_tenant_connection("pulse_sessions", home) as tx,
+        ):
+            row = await session_store.lock_session(tx, found.session_hash)
             if row is None:
                 raise Unauthenticated(SIGNED_OUT)
             if not self.is_due(row):
@@ -98,7 +106,13 @@ class Refresher:
             object_kind="session",
             object_id=row.oidc_session_id or "",
             reason="refresh refused",
-            details={"subject": row.subject},
+            # Where the session was last used: what asked just now may have been a page left open.
+            address=row.address,
+            details={
+                "user_agent": row.user_agent,
+                "subject": row.subject,
+                "session_id": str(row.session_id),
+            },
         )
         await audit.record(tx, act)
         log.info("session_ended", reason="refresh refused", actor_id=row.subject)

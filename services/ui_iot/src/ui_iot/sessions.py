@@ -66,7 +66,11 @@ class Sessions:
     clock: Clock
 
     async def begin(
-        self, tokens: Tokens, previous: str | None, visit: Visit, action: audit.Action = "session.begin"
+        self,
+        tokens: Tokens,
+        previous: str | None,
+        visit: Visit,
+        action: audit.Action = "session.begin",
     ) -> str:
         """Open a session and return the cookie's value; a session that the browser had before ends.
 
@@ -158,7 +162,7 @@ class Sessions:
         if not self.refresher.is_due(row):
             return row
         try:
-            return await self.refresher.refresh(row.session_hash)
+            return await self.refresher.refresh(row)
         except Unavailable:
             if self.clock() >= row.access_expires_at:
                 raise

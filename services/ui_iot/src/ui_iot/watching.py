@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from pulse_common.clock import Clock
+    from pulse_common.http import OnRefused
     from pulse_common.identity import Principal, TenantId
     from pulse_common.tenancy import Database
     from ui_iot.callers import Callers
@@ -66,6 +67,7 @@ class Watching:
     callers: Callers
     db: Database
     clock: Clock
+    on_refused: OnRefused
 
     async def admit(self, socket: WebSocket, seconds: float) -> Visitor:
         """Find out who has connected; an API client has so many seconds to say.
@@ -79,6 +81,9 @@ class Watching:
             return await self._by_token(await _read_token(socket, seconds))
         except Unavailable:
             raise Closed(TRY_AGAIN, "a part is away") from None
+        except Unauthenticated as error:
+            await self.on_refused(socket, error)
+            raise Closed(SIGNED_OUT, error.message) from None
         except AppError as error:
             raise Closed(SIGNED_OUT, error.message) from None
 
@@ -101,7 +106,7 @@ class Watching:
         expires_at = principal.expires_at
         # The verifier's leeway is for clocks that differ, not for longer views.
         if expires_at is None or expires_at <= self.clock():
-            raise Unauthenticated(EXPIRED)
+            raise Unauthenticated(EXPIRED, "expired")
         return Visitor(
             tenant=await self._tenant_of(principal),
             subject=principal.subject,
