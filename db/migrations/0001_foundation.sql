@@ -320,5 +320,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION ensure_telemetry_partitions(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ensure_telemetry_partitions(integer) TO pulse_ingest;
+COMMENT ON FUNCTION ensure_telemetry_partitions(integer) IS
+    'SECURITY DEFINER: the ingest writer may prepare days of telemetry, and nothing else of the owner''s';
 
 RESET ROLE;

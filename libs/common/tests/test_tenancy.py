@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
-from pulse_common import migrations
 from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
-from pulse_common.isolation import IsolationError, require, violations
+from pulse_common.isolation import violations
 from pulse_common.tenancy import Database, ForeignKeyViolation, Tx, UniqueViolation
 from pulse_local.secrets import LOGINS
 
@@ -257,56 +255,3 @@ async def test_lost_commit_is_unavailable(
 async def test_sound_catalogue_lets_every_service_start(opened: Open, login: str) -> None:
     async with opened(login) as database:
         assert await violations(database) == []
-
-
-async def test_superuser_is_refused(postgres: Postgres) -> None:
-    database = Database(postgres.superuser, name="test")
-    await database.open()
-    try:
-        with pytest.raises(IsolationError, match=r"superuser.*BYPASSRLS"):
-            await require(database)
-    finally:
-        await database.close()
-
-
-BREAKAGES = [
-    ("ALTER TABLE devices DISABLE ROW LEVEL SECURITY", "devices has row-level security off"),
-    ("ALTER TABLE devices NO FORCE ROW LEVEL SECURITY", "devices does not FORCE"),
-    ("DROP POLICY tenant_isolation ON devices", "devices lacks tenant_isolation"),
-    (
-        "CREATE POLICY wide ON devices FOR SELECT TO pulse_app USING (true)",
-        "devices has a second permissive policy",
-    ),
-    ("CREATE TABLE stray (tenant_id uuid)", "stray has row-level security off"),
-    ("ALTER ROLE svc_ui_iot BYPASSRLS", "svc_ui_iot has BYPASSRLS"),
-]
-
-
-@pytest.fixture
-def own_copy(postgres: Postgres) -> psycopg.Connection:
-    """Make a database of the same schema that a test may break."""
-    name = f"broken_{uuid4().hex}"
-    with psycopg.connect(postgres.superuser.replace("/pulse", "/postgres"), autocommit=True) as c:
-        c.execute(f"CREATE DATABASE {name}")
-    url = postgres.superuser.replace("/pulse", f"/{name}")
-    migrations.apply(url, Path(__file__).parents[3] / "db")
-    return psycopg.connect(url, autocommit=True)
-
-
-@pytest.mark.parametrize(("statement", "fault"), BREAKAGES)
-async def test_each_breakage_is_named(
-    own_copy: psycopg.Connection, postgres: Postgres, statement: str, fault: str
-) -> None:
-    database = Database(
-        postgres.url("svc_ui_iot").replace("/pulse", f"/{own_copy.info.dbname}"), name="test"
-    )
-    await database.open()
-    try:
-        own_copy.execute(statement)
-
-        with pytest.raises(IsolationError, match=fault):
-            await require(database)
-    finally:
-        await database.close()
-        own_copy.execute("ALTER ROLE svc_ui_iot NOBYPASSRLS")
-        own_copy.close()

@@ -3,7 +3,8 @@
 Run as ``python -m pulse_common.migrations`` with MIGRATIONS_DATABASE_URL (a login that may create roles) and optionally
 MIGRATIONS_DIR (the ``db`` folder).  A session-wide advisory lock keeps runners apart; ``lock_timeout`` keeps a
 migration from queueing in front of the whole service; ``statement_timeout`` bounds it.  The SHA-256 of each applied
-file is kept: an edited, missing or renumbered one stops the runner before anything is changed.
+file is kept: an edited, missing or renumbered one stops the runner before anything is changed.  So does a grant or a
+policy that no migration made (``declared_access``); what they did make is written down for the services to compare.
 
 docs/decisions/0002-migrations.md says why this is not a library.
 """
@@ -17,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from pulse_common import settings
+from pulse_common.declared_access import FACTS, REMEMBERED, differences
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _LOCK = "SELECT pg_advisory_lock(hashtext('pulse.migrations'))"
@@ -76,18 +79,41 @@ def apply(url: str, db_dir: Path) -> list[str]:
     """Bring the database to the newest schema and return the names of what was applied.
 
     Raises:
-        MigrationError: an applied migration was edited or is gone.
+        MigrationError: an applied migration was edited or is gone, or access grew by hand.
         psycopg.Error: a statement failed; that migration was rolled back, the ones before it stay.
     """
     wanted = read(db_dir / "migrations")
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("SET lock_timeout = '10s'; SET statement_timeout = '5min'")
         conn.execute(_LOCK)
+        _refuse_drift(conn)
         with conn.transaction():
             conn.execute((db_dir / "roles.sql").read_bytes())
             conn.execute(_TABLE)
+            _remember_access(conn)
         applied = _applied(conn, wanted)
         return [_apply_one(conn, migration) for migration in wanted[applied:]]
+
+
+def access(conn: psycopg.Connection) -> list[str]:
+    """Return who may do what, one fact a line, as the catalogue has it now."""
+    return [str(row[0]) for row in conn.execute(FACTS)]
+
+
+def _refuse_drift(conn: psycopg.Connection) -> None:
+    """Stop before a grant that somebody made by hand is taken for one of ours."""
+    row = conn.execute(REMEMBERED).fetchone()
+    if row is None or row[0] is None:
+        return
+    wider = differences(found=access(conn), declared=str(row[0]).splitlines())
+    if wider:
+        raise MigrationError("undo this first: " + "; ".join(wider))
+
+
+def _remember_access(conn: psycopg.Connection) -> None:
+    """Write down what there is, in the transaction that made it: no service sees the one without the other."""
+    facts = sql.Literal("\n".join(access(conn)))
+    conn.execute(sql.SQL("COMMENT ON TABLE schema_migrations IS {}").format(facts))
 
 
 def _applied(conn: psycopg.Connection, wanted: list[Migration]) -> int:
@@ -110,6 +136,7 @@ def _apply_one(conn: psycopg.Connection, migration: Migration) -> str:
             "INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s)",
             (migration.number, migration.name, migration.sha256),
         )
+        _remember_access(conn)
     return migration.name
 
 
