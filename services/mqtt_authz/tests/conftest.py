@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -67,6 +68,10 @@ class Enrolled:
     der: bytes
     not_after: datetime
 
+    @property
+    def serial_number(self) -> str:
+        return f"{x509.load_der_x509_certificate(self.der).serial_number:x}"
+
 
 Issue = Callable[[Names], bytes]
 Enrol = Callable[..., Enrolled]
@@ -109,11 +114,21 @@ def issuer(postgres: Postgres) -> UUID:
     issuer_id = uuid4()
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         connection.execute(
-            "INSERT INTO issuers (issuer_id, kind, subject, certificate_der, fingerprint_sha256, not_before, not_after)"
-            " VALUES (%s, 'issuing', 'Test CA', '', %s, now(), now() + interval '1 year')",
+            "INSERT INTO issuers (issuer_id, kind, profile, subject, certificate_der, fingerprint_sha256, not_before,"
+            " not_after) VALUES (%s, 'issuing', 'device', 'Test CA', '', %s, now(), now() + interval '1 year')",
             [issuer_id, hashlib.sha256(issuer_id.bytes).digest()],
         )
     return issuer_id
+
+
+def set_issuers(superuser: psycopg.Connection, status: str) -> None:
+    """Change what every issuer is worth; the tests of a session share one."""
+    superuser.execute(
+        "UPDATE issuers SET status = %(status)s,"
+        " revoked_at = CASE WHEN %(status)s = 'revoked' THEN now() END,"
+        " revocation_reason = CASE WHEN %(status)s = 'revoked' THEN 'cACompromise' END",
+        {"status": status},
+    )
 
 
 @pytest.fixture
@@ -244,12 +259,17 @@ def counted(question: str, reason: str) -> float:
     return REGISTRY.get_sample_value("pulse_mqtt_decisions_total", labels) or 0.0
 
 
-@pytest.fixture
-async def broker(database: Database) -> AsyncIterator[Broker]:
-    gate = make_gate(database)
+@contextlib.asynccontextmanager
+async def asking(gate: Gate) -> AsyncIterator[Broker]:
     transport = httpx2.ASGITransport(build_gate(gate))
     async with httpx2.AsyncClient(transport=transport, base_url="http://gate") as client:
         yield Broker(client, gate)
+
+
+@pytest.fixture
+async def broker(database: Database) -> AsyncIterator[Broker]:
+    async with asking(make_gate(database)) as opened:
+        yield opened
 
 
 @pytest.fixture

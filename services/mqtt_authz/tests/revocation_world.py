@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mqtt_authz.broker import BrokerFailed
+from mqtt_authz.broker import BrokerFailed, Session
 from mqtt_authz.revocation import Revocation
 from pulse_common import events
 from pulse_common.clock import system_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from uuid import UUID
 
     import psycopg
@@ -30,13 +30,14 @@ class FakeBroker:
     calls: list[str] = field(default_factory=list)
     failing: dict[str, int] = field(default_factory=dict)
     banned: set[UUID] = field(default_factory=set)
-    sessions: set[UUID] = field(default_factory=set)
+    held: set[UUID] = field(default_factory=set)
+    serials: dict[UUID, str] = field(default_factory=dict)
     stubborn: int = 0
     retained: set[str] = field(default_factory=set)
     wills_published: list[UUID] = field(default_factory=list)
 
     def connect(self, enrolled: Enrolled) -> None:
-        self.sessions.add(enrolled.device)
+        self.held.add(enrolled.device)
         self.retained.add(f"tenant/{enrolled.tenant}/device/{enrolled.device}/state")
 
     def _called(self, name: str) -> None:
@@ -60,12 +61,12 @@ class FakeBroker:
 
     async def kick(self, device: UUID) -> None:
         self._called("kick")
-        if device in self.sessions and device not in self.banned:
+        if device in self.held and device not in self.banned:
             self.wills_published.append(device)
         if self.stubborn:
             self.stubborn -= 1
             return
-        self.sessions.discard(device)
+        self.held.discard(device)
 
     async def purge_retained(self, topics: Sequence[str]) -> None:
         self._called("purge")
@@ -73,7 +74,15 @@ class FakeBroker:
 
     async def has_session(self, device: UUID) -> bool:
         self._called("confirm")
-        return device in self.sessions
+        return device in self.held
+
+    async def sessions(self) -> AsyncIterator[list[Session]]:
+        self._called("list")
+        yield [Session(device, self.serials.get(device, "")) for device in sorted(self.held)]
+
+    async def bans(self) -> AsyncIterator[list[UUID]]:
+        self._called("list_bans")
+        yield sorted(self.banned)
 
 
 @dataclass

@@ -113,7 +113,9 @@ async def test_process_serves_the_broker_cuts_a_session_and_stops(
     assert ready.status_code == 200
     assert answered.json()["result"] == "allow"
     assert cut.seconds < 5
-    assert [call.split("/api/v5")[1].split("/")[1] for call in emqx_api.asked] == [
+    # What a sweep asks meanwhile is another story.
+    asked = [call for call in emqx_api.asked if "?page=" not in call]
+    assert [call.split("/api/v5")[1].split("/")[1] for call in asked] == [
         *("banned", "clients", "clients", "mqtt", "clients")
     ]
     assert code == 0

@@ -168,7 +168,11 @@ def test_session_ends_with_the_certificate() -> None:
 
     assert isinstance(verdict, Admitted)
     assert verdict.expires_at == int(HOLDER.not_after.timestamp())
-    assert dict(verdict.attributes) == {"tenant": T, "device": D}
+    assert dict(verdict.attributes) == {
+        "tenant": T,
+        "device": D,
+        "serial": HOLDER.serial_number,
+    }
 
 
 def service(**changes: str) -> Admitted | Denied:

@@ -16,6 +16,7 @@ from services.mqtt_authz.tests.conftest import (
     body_for,
     counted,
     issue,
+    set_issuers,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +57,11 @@ async def test_enrolled_device_is_let_in_with_its_whole_list(broker: Broker, enr
     assert answer == {
         "result": "allow",
         "is_superuser": False,
-        "client_attrs": {"tenant": str(enrolled.tenant), "device": str(enrolled.device)},
+        "client_attrs": {
+            "tenant": str(enrolled.tenant),
+            "device": str(enrolled.device),
+            "serial": enrolled.serial_number,
+        },
         "expire_at": int(enrolled.not_after.timestamp()),
         "acl": [
             publish("telemetry", retain=False),
@@ -153,20 +158,6 @@ async def test_password_of_a_service_is_worth_nothing_beside_a_certificate(
             "UPDATE tenants SET status = 'suspended' WHERE tenant_id = %(tenant)s",
             "tenant_suspended",
         ),
-        (
-            (
-                "UPDATE issuers SET status = 'revoked' WHERE issuer_id ="
-                " (SELECT issuer_id FROM certificates WHERE device_id = %(device)s)"
-            ),
-            "issuer_not_trusted",
-        ),
-        (
-            (
-                "UPDATE issuers SET status = 'retired' WHERE issuer_id ="
-                " (SELECT issuer_id FROM certificates WHERE device_id = %(device)s)"
-            ),
-            "issuer_not_trusted",
-        ),
     ],
 )
 async def test_refusal_by_the_database_is_counted_by_its_reason(
@@ -178,9 +169,46 @@ async def test_refusal_by_the_database_is_counted_by_its_reason(
 
     answer = await broker.ask("mqtt-auth", body_for(enrolled))
 
-    superuser.execute("UPDATE issuers SET status = 'active'")  # the session's other tests use it
     assert answer == {"result": "deny"}
     assert counted("mqtt-auth", reason) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [("revoked", "deny"), ("retired", "deny"), ("draining", "allow"), ("standby", "allow")],
+)
+async def test_certificate_counts_only_as_long_as_its_issuer(
+    broker: Broker, enrol: Enrol, superuser: psycopg.Connection, status: str, result: str
+) -> None:
+    enrolled = enrol()
+    set_issuers(superuser, status)
+    try:
+        answer = await broker.ask("mqtt-auth", body_for(enrolled))
+    finally:
+        set_issuers(superuser, "active")
+
+    assert answer["result"] == result
+
+
+async def test_certificate_on_hold_is_refused_until_it_is_released(
+    broker: Broker, enrol: Enrol, superuser: psycopg.Connection
+) -> None:
+    enrolled = enrol()
+    hold = (
+        "UPDATE certificates SET status = 'held', revoked_at = now(), revocation_reason = 'certificateHold'"
+        " WHERE device_id = %s"
+    )
+    release = (
+        "UPDATE certificates SET status = 'valid', revoked_at = NULL, revocation_reason = NULL"
+        " WHERE device_id = %s"
+    )
+
+    superuser.execute(hold, [enrolled.device])
+    held = await broker.ask("mqtt-auth", body_for(enrolled))
+    superuser.execute(release, [enrolled.device])
+    released = await broker.ask("mqtt-auth", body_for(enrolled))
+
+    assert (held["result"], released["result"]) == ("deny", "allow")
 
 
 async def test_certificate_of_our_names_that_we_never_issued_is_unknown(

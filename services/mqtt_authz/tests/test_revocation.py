@@ -33,7 +33,7 @@ async def test_revocation_silences_the_device_in_order_and_records_it(
 
     assert outcome == Done()
     assert world.broker.calls == ORDER
-    assert world.broker.sessions == set()
+    assert world.broker.held == set()
     assert world.broker.retained == set()
     assert world.broker.banned == {enrolled.device}
     assert world.broker.wills_published == []
@@ -82,7 +82,7 @@ async def test_session_that_survives_the_kick_is_not_confirmed(world: World, enr
     assert isinstance(outcome, Later)
     assert world.cut_at(enrolled) is None
     assert await world.hear(event, deliveries=2) == Done()
-    assert world.broker.sessions == set()
+    assert world.broker.held == set()
 
 
 async def test_redelivery_after_the_confirmation_does_nothing(world: World, enrol: Enrol) -> None:

@@ -80,7 +80,7 @@ async def test_event_from_nats_ends_in_a_confirmed_cut_although_the_broker_fails
 
     assert cut.device_id == enrolled.device
     assert 0 <= cut.seconds < 20
-    assert world.broker.sessions == set()
+    assert world.broker.held == set()
     assert world.broker.wills_published == []
     assert world.broker.calls[-5:] == ORDER
     assert len(world.told(enrolled)) == 1
@@ -109,4 +109,4 @@ async def test_revocation_is_carried_out_after_nats_was_killed(
     finally:
         await bus.close()
 
-    assert world.broker.sessions == set()
+    assert world.broker.held == set()

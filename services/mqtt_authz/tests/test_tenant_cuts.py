@@ -67,7 +67,7 @@ async def test_every_session_of_the_tenant_is_cut_without_a_will_and_nothing_is_
     outcome = await suspended(cuts, tenant)
 
     assert outcome == Done()
-    assert broker.sessions == {other.device}
+    assert broker.held == {other.device}
     assert broker.wills_published == []
     assert broker.retained == retained
     recorded = superuser.execute(
@@ -122,7 +122,7 @@ async def test_late_word_of_a_suspension_cuts_nothing(
 
     await suspended(cuts, device.tenant)
 
-    assert broker.sessions == {device.device}
+    assert broker.held == {device.device}
 
 
 @pytest.mark.parametrize("what", ["ban", "drop_cache", "kick", "confirm"])
@@ -139,7 +139,7 @@ async def test_anything_short_of_a_confirmation_is_tried_again(
 
     assert isinstance(first, Later)
     assert second == Done()
-    assert broker.sessions == set()
+    assert broker.held == set()
 
 
 async def test_what_is_no_event_of_ours_is_parked(cuts: TenantCuts) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mqtt_authz import store
+from mqtt_authz import store, tenant_cuts
 from mqtt_authz.broker import EmqxAdapter
 from mqtt_authz.denials import Denials
 from mqtt_authz.handlers import Gate
@@ -13,7 +13,8 @@ from mqtt_authz.revocation import SUBJECTS, Revocation
 from mqtt_authz.routes import endpoints
 from mqtt_authz.secrets import SharedSecret
 from mqtt_authz.standings import Standings
-from pulse_common import events, isolation
+from mqtt_authz.sweep import Sweep
+from pulse_common import events, parts
 from pulse_common.bus import Bus
 from pulse_common.clock import system_clock
 from pulse_common.consume import Consumer, consume
@@ -48,7 +49,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     database = Database(settings.database_url.get_secret_value(), name=NAME)
     await database.open()
     runtime.stack.push_async_callback(database.close)
-    await isolation.require(database)
+    await parts.watch_isolation(runtime, database, NAME)
     bus = await _connect_bus(settings, runtime)
     broker = EmqxAdapter.to(
         settings.emqx_api_url, settings.emqx_api_key, settings.emqx_api_secret.get_secret_value()
@@ -58,6 +59,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     revocation = Revocation(database=database, broker=broker, clock=system_clock)
     for lane in range(LANES):
         runtime.spawn(f"revocation-{lane}", consume(bus, CONSUMER, revocation.handle))
+    tenants = tenant_cuts.TenantCuts(database=database, broker=broker, clock=system_clock)
+    runtime.spawn("tenant cuts", consume(bus, tenant_cuts.CONSUMER, tenants.handle))
     runtime.spawn("outbox", Relay(database, bus).run())
 
     hearing = Hearing(bus)
@@ -67,13 +70,14 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
             return await store.find_standings(tx, fingerprints)
 
     standings = Standings(load=load, hearing=hearing.stretch)
-    await hearing.listen(standings, lambda: None)
+    sweep = Sweep(database=database, broker=broker, revocation=revocation, clock=system_clock)
+    await hearing.listen(standings, sweep.soon)
+    runtime.spawn("sweep", sweep.run())
     runtime.spawn("hearing", hearing.run())
     denials = Denials(database=database, clock=system_clock)
     runtime.spawn("denials", denials.run())
 
     # The message bus is not among them: a gate without it still answers, and taking it away would lock devices out.
-    runtime.readiness.add("database", lambda: isolation.require(database))
     gate = Gate(
         standings=standings,
         denials=denials,

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 import httpx2
 
+from mqtt_authz.certificate import parse_uuid
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from uuid import UUID
 
 CALL_SECONDS = 3.0
+PAGE = 1000
+BY = "mqtt_authz"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A device's session; ``serial_number`` is that of the certificate it came with, empty when unknown."""
+
+    device: UUID
+    serial_number: str
 
 
 class BrokerFailed(Exception):  # noqa: N818 -- reads as an outcome
@@ -45,6 +58,14 @@ class BrokerAdapter(Protocol):
         """Whether a session is left, connected or not."""
         ...
 
+    def sessions(self) -> AsyncIterator[list[Session]]:
+        """Every device's session, page by page; one that comes or goes meanwhile may be missed."""
+        ...
+
+    def bans(self) -> AsyncIterator[list[UUID]]:
+        """Every device that we have banned, page by page."""
+        ...
+
 
 class EmqxAdapter:
     """EMQX's management API, version 5."""
@@ -68,7 +89,7 @@ class EmqxAdapter:
         await self._client.aclose()
 
     async def ban(self, device: UUID, why: str) -> None:
-        body = {"as": "clientid", "who": str(device), "by": "mqtt_authz", "reason": why}
+        body = {"as": "clientid", "who": str(device), "by": BY, "reason": why}
         answer = await self._call("POST", "/banned", {**body, "until": "infinity"})
         if answer.status_code == HTTPStatus.BAD_REQUEST and _code(answer) == "ALREADY_EXISTS":
             return
@@ -96,6 +117,29 @@ class EmqxAdapter:
         _expect(answer, HTTPStatus.OK)
         return True
 
+    async def sessions(self) -> AsyncIterator[list[Session]]:
+        async for rows in self._pages("/clients"):
+            yield [session for session in map(_session, rows) if session is not None]
+
+    async def bans(self) -> AsyncIterator[list[UUID]]:
+        # Collected first: what is lifted meanwhile would shift the pages.
+        found = [row async for rows in self._pages("/banned") for row in rows]
+        ours = [row for row in found if row.get("as") == "clientid" and row.get("by") == BY]
+        yield [device for device in (_uuid(row.get("who")) for row in ours) if device is not None]
+
+    async def _pages(self, path: str) -> AsyncIterator[list[dict[str, Any]]]:
+        number, more = 1, True
+        while more:
+            answer = await self._call("GET", f"{path}?page={number}&limit={PAGE}")
+            _expect(answer, HTTPStatus.OK)
+            try:
+                page = answer.json()
+                rows, more = list(page["data"]), bool(page["meta"].get("hasnext"))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise BrokerFailed(f"GET {path}: not a page") from error
+            yield [row for row in rows if isinstance(row, dict)]
+            number += 1
+
     async def _delete(self, path: str, *, absent: str) -> bool:
         """Delete something; False when the broker says that there is no such thing."""
         answer = await self._call("DELETE", path)
@@ -109,6 +153,23 @@ class EmqxAdapter:
             return await self._client.request(method, path, json=body)
         except httpx2.HTTPError as error:
             raise BrokerFailed(f"{method} {path}: {type(error).__name__}") from error
+
+
+def _session(row: dict[str, Any]) -> Session | None:
+    device = _uuid(row.get("clientid"))
+    if device is None:
+        return None
+    attributes = row.get("client_attrs")
+    serial = attributes.get("serial") if isinstance(attributes, dict) else None
+    return Session(device, serial if isinstance(serial, str) else "")
+
+
+def _uuid(text: object) -> UUID | None:
+    """Read a device id; services, and whatever else is connected, have names of another form."""
+    try:
+        return parse_uuid(str(text))
+    except ValueError:
+        return None
 
 
 def _is_absent(answer: httpx2.Response, code: str) -> bool:

@@ -94,7 +94,12 @@ def admit_device(holder: DeviceCertificate, standing: Standing | None) -> Admitt
         return Denied(against)
     return Admitted(
         rules=acl.device_rules(holder.tenant, holder.device),
-        attributes=(("tenant", str(holder.tenant)), ("device", str(holder.device))),
+        attributes=(
+            ("tenant", str(holder.tenant)),
+            ("device", str(holder.device)),
+            # By which a sweep tells a session of a revoked certificate from one of its successor.
+            ("serial", holder.serial_number),
+        ),
         expires_at=int(holder.not_after.timestamp()),
     )
 

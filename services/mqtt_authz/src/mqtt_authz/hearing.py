@@ -37,6 +37,7 @@ SUBJECTS = (
 # Whatever is not listed ends trust, so that an event of a later release does.
 HARMLESS = frozenset(
     {
+        events.CertificateReleased.subject,
         events.DeviceCreated.subject,
         events.DeviceRenamed.subject,
         events.DeviceEnrolled.subject,

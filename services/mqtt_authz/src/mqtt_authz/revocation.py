@@ -24,9 +24,11 @@ from pulse_common.identity import TenantId
 from pulse_common.messaging import Done, Later, Message, Never, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
+    from mqtt_authz.broker import Session
     from pulse_common.clock import Clock
     from pulse_common.tenancy import Database, TenantTx
 
@@ -37,10 +39,20 @@ LONGEST_RETRY_SECONDS = 5.0
 
 _KINDS = {
     kind.subject: kind
-    for kind in (events.CertificateRevoked, events.DeviceDisabled, events.DeviceEnrolled)
+    for kind in (
+        events.CertificateRevoked,
+        events.CertificateReleased,
+        events.DeviceDisabled,
+        events.DeviceEnrolled,
+    )
 }
 SUBJECTS = tuple(_KINDS)
-Heard = events.CertificateRevoked | events.DeviceDisabled | events.DeviceEnrolled
+Heard = (
+    events.CertificateRevoked
+    | events.CertificateReleased
+    | events.DeviceDisabled
+    | events.DeviceEnrolled
+)
 
 
 class Revocation:
@@ -65,6 +77,29 @@ class Revocation:
             log.info("session_cut", device_id=str(cut.device_id), seconds=round(cut.seconds, 3))
         return Done()
 
+    async def cut_unwelcome(self, tenant: TenantId, session: Session) -> bool:
+        """Cut a session that a sweep found, unless it is right by now or another replica is at the device."""
+        device = session.device
+        async with self._database.service_tenant_connection("pulse_authz", tenant) as tx:
+            now = self._clock()
+            if not await store.take_turn(tx, device):
+                return False
+            found = await store.find_unwelcome(tx, [session], now)
+            if not found:
+                return False
+            # A suspension deletes nothing (see tenant_cuts.py).
+            left = _left_by(tx, device) if found[0].tenant_active else ()
+            await self._silence(device, "may not connect", left)
+            await self._readmit(tx, device)
+            await _tell(tx, device, None, since=now, now=self._clock())
+        log.warning("stray_session_cut", device_id=str(device))
+        return True
+
+    async def readmit(self, tenant: TenantId, device: UUID) -> bool:
+        """Lift a ban that a sweep found, unless another replica is at the device."""
+        async with self._database.service_tenant_connection("pulse_authz", tenant) as tx:
+            return await store.take_turn(tx, device) and await self._readmit(tx, device)
+
     async def _settle(self, event: Heard) -> events.SessionCut | None:
         """Work in one transaction; returns the cut that it confirmed, if there was one to make."""
         tenant = TenantId(event.tenant_id)
@@ -76,7 +111,7 @@ class Revocation:
                     return await self._cut_certificate(tx, event)
                 case events.DeviceDisabled():
                     return await self._cut_device(tx, event)
-                case events.DeviceEnrolled():
+                case events.DeviceEnrolled() | events.CertificateReleased():
                     await self._readmit(tx, event.device_id)
                     return None
 
@@ -86,7 +121,7 @@ class Revocation:
         found = await store.find_uncut_revocation(tx, event.device_id, event.certificate_id)
         if found is None:
             return None
-        await self._silence(tx, event.device_id, "certificate revoked")
+        await self._silence(event.device_id, "certificate revoked", _left_by(tx, event.device_id))
         now = max(self._clock(), found)  # two machines' clocks differ
         await store.confirm_certificate(tx, event.certificate_id, now)
         await self._readmit(tx, event.device_id)
@@ -97,13 +132,13 @@ class Revocation:
     ) -> events.SessionCut | None:
         if not await store.is_uncut_disabling(tx, event.device_id, event.at):
             return None
-        await self._silence(tx, event.device_id, "device disabled")
+        await self._silence(event.device_id, "device disabled", _left_by(tx, event.device_id))
         now = max(self._clock(), event.at)
         await store.confirm_device(tx, event.device_id, now)
         return await _tell(tx, event.device_id, None, since=event.at, now=now)
 
-    async def _silence(self, tx: TenantTx, device: UUID, why: str) -> None:
-        """Leave nothing of the device at the broker.
+    async def _silence(self, device: UUID, why: str, retained: Sequence[str]) -> None:
+        """Leave nothing of the device at the broker, the ``retained`` topics included.
 
         Raises:
             BrokerFailed: something could not be done, or a session is left all the same.
@@ -111,15 +146,16 @@ class Revocation:
         await self._broker.ban(device, why)
         await self._broker.drop_authorization_cache(device)
         await self._broker.kick(device)
-        await self._broker.purge_retained([state_topic(tx.tenant, device)])
+        await self._broker.purge_retained(retained)
         if await self._broker.has_session(device):
             raise BrokerFailed("a session is left after the kick")
 
-    async def _readmit(self, tx: TenantTx, device: UUID) -> None:
+    async def _readmit(self, tx: TenantTx, device: UUID) -> bool:
         """Lift the ban when the device may connect with another certificate, enrolled before or after the cut."""
         if not await store.may_connect(tx, device, self._clock()):
-            return
-        if await self._broker.unban(device):
+            return False
+        lifted = await self._broker.unban(device)
+        if lifted:
             await audit.record(
                 tx,
                 Act(
@@ -130,6 +166,11 @@ class Revocation:
                     object_id=str(device),
                 ),
             )
+        return lifted
+
+
+def _left_by(tx: TenantTx, device: UUID) -> tuple[str, ...]:
+    return (state_topic(tx.tenant, device),)
 
 
 async def _tell(

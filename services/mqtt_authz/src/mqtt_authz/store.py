@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mqtt_authz.broker import Session
 from mqtt_authz.domain import Standing
+from pulse_common.identity import TenantId
 from pulse_common.ids import new_id
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ _UNCUT_REVOCATION = """
     SELECT revoked_at
       FROM certificates
      WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s AND certificate_id = %(certificate_id)s
-       AND status = 'revoked' AND (session_cut_at IS NULL OR session_cut_at < revoked_at)
+       AND status <> 'valid' AND (session_cut_at IS NULL OR session_cut_at < revoked_at)
 """
 _UNCUT_DISABLING = """
     SELECT d.device_id
@@ -66,6 +69,30 @@ _CONFIRM_DEVICE = """
     UPDATE certificates SET session_cut_at = %(now)s
      WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s AND status = 'valid'
 """
+_UNWELCOME = """
+    SELECT d.tenant_id, w.device_id, w.serial_number, t.status = 'active' AS tenant_active
+      FROM unnest(%(devices)s::uuid[], %(serials)s::text[]) AS w (device_id, serial_number)
+      JOIN devices d ON d.device_id = w.device_id
+      JOIN tenants t ON t.tenant_id = d.tenant_id
+     WHERE d.status <> 'active' OR t.status <> 'active'
+        OR NOT EXISTS (SELECT
+                         FROM certificates c
+                         JOIN issuers i ON i.issuer_id = c.issuer_id
+                        WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
+                          AND c.status = 'valid' AND c.not_after > %(now)s AND i.status NOT IN ('retired', 'revoked')
+                          AND w.serial_number IN ('', c.serial_number))
+"""
+_WELCOME = """
+    SELECT d.tenant_id, d.device_id
+      FROM devices d
+      JOIN tenants t ON t.tenant_id = d.tenant_id
+     WHERE d.device_id = ANY(%(devices)s) AND d.status = 'active' AND t.status = 'active'
+       AND EXISTS (SELECT
+                     FROM certificates c
+                     JOIN issuers i ON i.issuer_id = c.issuer_id
+                    WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
+                      AND c.status = 'valid' AND c.not_after > %(now)s AND i.status NOT IN ('retired', 'revoked'))
+"""
 # COPY refuses tables with row-level security, so the rows come as one JSON value.
 _INSERT_DENIALS = """
     INSERT INTO broker_denials (tenant_id, denial_id, device_id, at, action, reason, rule, topic, serial_number,
@@ -80,6 +107,15 @@ _INSERT_DENIALS = """
 _DELETE_OLD_DENIALS = (
     "DELETE FROM broker_denials WHERE at < now() - make_interval(days => %(days)s)"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwelcome:
+    """A session that may not be; ``tenant_active`` is false when the tenant's suspension is reason enough."""
+
+    tenant: TenantId
+    session: Session
+    tenant_active: bool
 
 
 async def find_standings(tx: Tx, fingerprints: Sequence[bytes]) -> dict[bytes, Standing]:
@@ -129,6 +165,31 @@ async def may_connect(tx: TenantTx, device_id: UUID, now: datetime) -> bool:
     """Whether the device has a certificate that the gate would let in now."""
     values = {"tenant_id": tx.tenant, "device_id": device_id, "now": now}
     return await tx.one_or_none(_MAY_CONNECT, values) is not None
+
+
+async def find_unwelcome(tx: Tx, sessions: Sequence[Session], now: datetime) -> list[Unwelcome]:
+    """Return the sessions whose certificate, issuer, device or tenant does not count now."""
+    values = {
+        "devices": [session.device for session in sessions],
+        "serials": [session.serial_number for session in sessions],
+        "now": now,
+    }
+    return [
+        Unwelcome(
+            tenant=TenantId(row["tenant_id"]),
+            session=Session(row["device_id"], row["serial_number"]),
+            tenant_active=row["tenant_active"],
+        )
+        for row in await tx.all(_UNWELCOME, values)
+    ]
+
+
+async def find_welcome(
+    tx: Tx, devices: Sequence[UUID], now: datetime
+) -> list[tuple[TenantId, UUID]]:
+    """Return those devices that may connect now."""
+    rows = await tx.all(_WELCOME, {"devices": list(devices), "now": now})
+    return [(TenantId(row["tenant_id"]), row["device_id"]) for row in rows]
 
 
 async def confirm_certificate(tx: TenantTx, certificate_id: UUID, now: datetime) -> None:
