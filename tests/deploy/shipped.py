@@ -25,7 +25,7 @@ _COMMON = frozenset(
         "NATS_PASSWORD",
     }
 )
-_SIGN_IN = frozenset({"OIDC_ISSUER", "OIDC_INTERNAL_URL", "OIDC_AUDIENCE"})
+_SIGN_IN = frozenset({"OIDC_ISSUER", "OIDC_INTERNAL_URL", "OIDC_AUDIENCE", "OIDC_ALLOWED_CLIENTS"})
 # The names of each service's settings class.
 SETTINGS = {
     "ui_iot": _COMMON
@@ -40,6 +40,9 @@ SETTINGS = {
         "STEP_UP_MAX_AGE_SECONDS",
         "AUTH_ATTEMPTS_PER_MINUTE",
         "API_REQUESTS_PER_MINUTE",
+        "PAGE_REQUESTS_PER_MINUTE",
+        "TENANT_REQUESTS_PER_MINUTE",
+        "LIVE_CONNECTIONS_PER_MINUTE",
         "RATE_LIMIT_STORE_URL",
         "TRUSTED_PROXIES",
     },

@@ -29,10 +29,10 @@ from pulse_common.testing import tokens
 from ui_iot import cookies
 from ui_iot.app import Parts, create_app
 from ui_iot.directory import Directory, open_directory
+from ui_iot.limits import Rates
 from ui_iot.live import Hub
 from ui_iot.notices import Notices
 from ui_iot.oidc import IdentityProvider
-from ui_iot.routes import Rates
 from ui_iot.sealing import Sealer
 from ui_iot.socket import Pace
 
@@ -52,7 +52,13 @@ KEY = b"k" * 32
 HTML = {"accept": "text/html"}
 PROXIES = parse_networks("127.0.0.1")
 HURRIED = Pace(subscribe_seconds=0.3, check_session_seconds=0.1)
-PLENTY = Rates(auth_per_minute=10_000, api_per_minute=10_000)
+PLENTY = Rates(
+    auth_per_minute=10_000,
+    live_per_minute=10_000,
+    api_per_minute=10_000,
+    pages_per_minute=10_000,
+    tenant_per_minute=100_000,
+)
 ISSUER = tokens.Issuer(NOW)
 """One key for all tests: making one is slow."""
 

@@ -29,7 +29,7 @@ from ui_iot.sealing import Sealer
 
 if TYPE_CHECKING:
     import httpx2
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection
 
     from pulse_common.bus import Bus
     from pulse_common.errors import Unauthenticated
@@ -84,7 +84,7 @@ def principal(role: str, tenant: TenantId | None) -> Principal:
     return Principal(subject=role, tenant=tenant, roles=frozenset({role}))
 
 
-async def ignore(request: Request, error: Unauthenticated) -> None:
+async def ignore(connection: HTTPConnection, error: Unauthenticated) -> None:
     """Record nothing: no database is there."""
 
 

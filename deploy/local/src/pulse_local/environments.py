@@ -201,6 +201,9 @@ class Environments:
             # All journeys come from one address, and log in as often as they like.
             "AUTH_ATTEMPTS_PER_MINUTE": "10000",
             "API_REQUESTS_PER_MINUTE": "10000",
+            "PAGE_REQUESTS_PER_MINUTE": "10000",
+            "TENANT_REQUESTS_PER_MINUTE": "20000",
+            "LIVE_CONNECTIONS_PER_MINUTE": "10000",
         }
 
     def _provision_api(self) -> Environment:

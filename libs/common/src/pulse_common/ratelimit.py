@@ -99,11 +99,14 @@ class Limiter:
     async def count_principal(
         self, connection: HTTPConnection, limits: Iterable[Limit], principal: Principal
     ) -> None:
-        """Count against the limits per tenant and per user; raises as ``count_address``."""
+        """Count against the limits per tenant and per user; raises as ``count_address``.
+
+        Operators have no tenant that could be counted: for them the limits per user stand alone.
+        """
         for limit in limits:
             if limit.per == "user":
                 await self._count(connection, limit, principal.subject)
-            elif limit.per == "tenant":
+            elif limit.per == "tenant" and principal.tenant is not None:
                 await self._count(connection, limit, str(principal.tenant))
 
     async def _count(self, connection: HTTPConnection, limit: Limit, whose: str) -> None:

@@ -24,13 +24,14 @@ from ui_iot.cookies import SealedCookies
 from ui_iot.directory import open_directory
 from ui_iot.endings import Endings
 from ui_iot.handlers import Pages
+from ui_iot.limits import Rates, of_live_views
 from ui_iot.live import Hub
 from ui_iot.notices import Notices
 from ui_iot.oidc import IdentityProvider
 from ui_iot.once import Once
 from ui_iot.refresh import Refresher
 from ui_iot.rendering import SecurityHeaders
-from ui_iot.routes import Handlers, Rates, endpoints, extra_routes
+from ui_iot.routes import Handlers, endpoints, extra_routes
 from ui_iot.sealing import Sealer
 from ui_iot.session_api import SessionApi
 from ui_iot.session_pages import SessionPages
@@ -94,7 +95,12 @@ def create_app(made: Parts) -> ASGIApp:
     socket = LiveSocket(
         hub=made.hub,
         watching=Watching(
-            callers=callers, db=made.db, clock=made.clock, on_refused=made.on_refused
+            callers=callers,
+            db=made.db,
+            clock=made.clock,
+            on_refused=made.on_refused,
+            limiter=made.limiter,
+            limit=of_live_views(made.rates),
         ),
         seats=Seats(made.live_views_per_person),
         notices=made.notices,
@@ -241,7 +247,10 @@ async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
         cors=settings,
         rates=Rates(
             auth_per_minute=settings.auth_attempts_per_minute,
+            live_per_minute=settings.live_connections_per_minute,
             api_per_minute=settings.api_requests_per_minute,
+            pages_per_minute=settings.page_requests_per_minute,
+            tenant_per_minute=settings.tenant_requests_per_minute,
         ),
     )
     return create_app(made)

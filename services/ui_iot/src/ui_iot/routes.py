@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from starlette.routing import BaseRoute, Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from pulse_common.http import Endpoint, Guarded, Open
-from pulse_common.ratelimit import Limit
+from ui_iot import limits
 from ui_iot.api_routes import ROOT, api_endpoints
 from ui_iot.people import ADMINISTRATORS, ANYBODY, EVERYBODY
 from ui_iot.rendering import STATIC
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from ui_iot.backchannel import BackChannel
     from ui_iot.changes import Changes
     from ui_iot.handlers import Pages
+    from ui_iot.limits import Rates
     from ui_iot.login import Login
     from ui_iot.session_api import SessionApi
     from ui_iot.session_pages import SessionPages
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 DEVICE = "/devices/{device_id}"
 MEMBER = "/team/{member_id}"
-INVITING = frozenset({("POST", "/team"), ("POST", f"{MEMBER}/invitation")})
-"""Sends a mail, here as below /api/v2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +52,13 @@ class Handlers:
     team_api: TeamApi
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """How often an address may begin (and, apart, end) a log-in, a person use the API, and a tenant invite."""
-
-    auth_per_minute: int = 30
-    api_per_minute: int = 600
-    invitations_per_hour: int = 60
+def endpoints(made: Handlers, rates: Rates = limits.SHIPPED) -> list[Endpoint]:
+    api = api_endpoints(made.api, made.changes, made.session_api, made.team_api)
+    pages = [*_signing_in(made.login, made.back_channel, rates), *_pages(made)]
+    return limits.limited([*pages, *_team(made.team_pages), *api], rates)
 
 
-def endpoints(made: Handlers, rates: Rates = Rates()) -> list[Endpoint]:
-    login, pages, sessions = made.login, made.pages, made.session_pages
+def _signing_in(login: Login, back_channel: BackChannel, rates: Rates) -> list[Endpoint]:
     return [
         Open(method="GET", path="/", why="what Pulse is, and the way in", handler=login.welcome),
         Open(
@@ -72,22 +66,28 @@ def endpoints(made: Handlers, rates: Rates = Rates()) -> list[Endpoint]:
             path="/auth/login",
             why="begins a log-in",
             handler=login.begin,
-            limits=(_auth_limit("login", rates),),
+            limits=(limits.of_log_in("login", rates),),
         ),
         Open(
             method="GET",
             path="/auth/callback",
             why="ends a log-in; bound by state, nonce and PKCE to the browser that began it",
             handler=login.finish,
-            limits=(_auth_limit("callback", rates),),
+            limits=(limits.of_log_in("callback", rates),),
         ),
         Open(
             method="POST",
             path="/auth/backchannel-logout",
             why="the identity provider's signed logout token is the credential",
-            handler=made.back_channel.log_out,
+            handler=back_channel.log_out,
         ),
         _guarded("POST", "/auth/logout", ANYBODY, login.log_out),
+    ]
+
+
+def _pages(made: Handlers) -> list[Endpoint]:
+    pages, sessions = made.pages, made.session_pages
+    return [
         _guarded("GET", "/sessions", ANYBODY, sessions.show),
         _guarded("GET", "/sessions/end-others", ANYBODY, sessions.confirm_end_others),
         _guarded("POST", "/sessions/end-others", ANYBODY, sessions.end_others),
@@ -99,11 +99,6 @@ def endpoints(made: Handlers, rates: Rates = Rates()) -> list[Endpoint]:
         _guarded("GET", f"{DEVICE}/enrol", ADMINISTRATORS, pages.enrol),
         _guarded("POST", f"{DEVICE}/enrolment-tokens", ADMINISTRATORS, pages.new_token),
         _guarded("POST", f"{DEVICE}/revoke", ADMINISTRATORS, pages.revoke),
-        *_inviting_limited(_team(made.team_pages), rates),
-        *_inviting_limited(
-            _limited(api_endpoints(made.api, made.changes, made.session_api, made.team_api), rates),
-            rates,
-        ),
     ]
 
 
@@ -117,51 +112,6 @@ def _team(pages: TeamPages) -> list[Endpoint]:
         _guarded("POST", f"{MEMBER}/remove", ADMINISTRATORS, pages.remove),
         _guarded("POST", f"{MEMBER}/invitation", ADMINISTRATORS, pages.invite_again),
     ]
-
-
-def _inviting_limited(endpoints: list[Endpoint], rates: Rates) -> list[Endpoint]:
-    """Bound how many mails a tenant can have sent to strangers."""
-    limit = Limit(
-        name="invitations",
-        amount=rates.invitations_per_hour,
-        seconds=3600,
-        per="tenant",
-        when_store_is_down="allow",
-    )
-    return [
-        dataclasses.replace(endpoint, limits=(*endpoint.limits, limit))
-        if isinstance(endpoint, Guarded)
-        and (endpoint.method, endpoint.path.removeprefix(ROOT)) in INVITING
-        else endpoint
-        for endpoint in endpoints
-    ]
-
-
-def _limited(endpoints: list[Endpoint], rates: Rates) -> list[Endpoint]:
-    limit = Limit(
-        name="api",
-        amount=rates.api_per_minute,
-        seconds=60,
-        per="user",
-        when_store_is_down="allow",
-    )
-    return [
-        dataclasses.replace(endpoint, limits=(*endpoint.limits, limit))
-        if isinstance(endpoint, Guarded)
-        else endpoint
-        for endpoint in endpoints
-    ]
-
-
-def _auth_limit(name: str, rates: Rates) -> Limit:
-    # It spares work: who logs in, and how often they may guess, is the identity provider's to decide.
-    return Limit(
-        name=name,
-        amount=rates.auth_per_minute,
-        seconds=60,
-        per="address",
-        when_store_is_down="allow",
-    )
 
 
 def extra_routes(socket: LiveSocket) -> list[BaseRoute]:

@@ -39,7 +39,10 @@ class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
     trusted_proxies: Networks = ()
     step_up_max_age_seconds: int = Field(default=300, ge=30)
     auth_attempts_per_minute: int = Field(default=30, ge=1)
+    live_connections_per_minute: int = Field(default=120, ge=1)
     api_requests_per_minute: int = Field(default=600, ge=1)
+    page_requests_per_minute: int = Field(default=300, ge=1)
+    tenant_requests_per_minute: int = Field(default=3000, ge=1)
 
     @field_validator("session_encryption_key", "session_encryption_key_previous")
     @classmethod

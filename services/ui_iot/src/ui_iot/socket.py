@@ -7,7 +7,7 @@ A browser subscribes at once (its session and Origin are in the handshake); an A
 4401  signed out, or the token is not good or has expired: log in, or come back with a new token
 4403  another origin asked
 4408  no token, or no subscription, came in time
-4429  this person has as many live views open as one may have
+4429  this person has as many live views open as one may have, or this address connects too often
 1013  a part is away: try again
 1011  a fault of ours
 """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pulse_common.errors import AppError, Forbidden, Unauthenticated, Unavailable
+from pulse_common.errors import AppError, Forbidden, TooMany, Unauthenticated, Unavailable
 from ui_iot import people
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pulse_common.clock import Clock
     from pulse_common.http import OnRefused
     from pulse_common.identity import Principal, TenantId
+    from pulse_common.ratelimit import Limit, Limiter
     from pulse_common.tenancy import Database
     from ui_iot.callers import Callers
 
@@ -68,6 +69,8 @@ class Watching:
     db: Database
     clock: Clock
     on_refused: OnRefused
+    limiter: Limiter
+    limit: Limit
 
     async def admit(self, socket: WebSocket, seconds: float) -> Visitor:
         """Find out who has connected; an API client has so many seconds to say.
@@ -76,9 +79,13 @@ class Watching:
             Closed: nobody who may watch.
         """
         try:
+            # Before anything is looked at, and after the handshake: a browser's script hears a close code, not a 429.
+            await self.limiter.count_address(socket, [self.limit])
             if "origin" in socket.headers or "sec-fetch-site" in socket.headers:
                 return await self._admit_browser(socket)
             return await self._by_token(await _read_token(socket, seconds))
+        except TooMany as error:
+            raise Closed(TOO_MANY, error.message) from None
         except Unavailable:
             raise Closed(TRY_AGAIN, "a part is away") from None
         except Unauthenticated as error:
