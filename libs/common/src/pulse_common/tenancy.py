@@ -132,40 +132,49 @@ class TenantTx(Tx):
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorAccess:
+    """Who of the operators wants in, why, what for, and at which tenants (none: all); ``name`` is for people."""
+
+    actor: str
+    reason: str
+    action: str
+    purpose: str
+    name: str
+    tenants: Sequence[TenantId]
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorTx(TenantTx):
     """A transaction of an operator; each tenant that it touches has a row in its audit log before the first answer.
 
-    ``tenant`` is the one that a change is for, else the platform.
+    ``tenant`` is the one that it is for, else the platform.
     """
 
-    actor: str
-    action: str
-    reason: str
-    purpose: str
+    asked: OperatorAccess
 
     async def touch(self, tenants: Iterable[TenantId]) -> None:
         """Record that these tenants' data is looked at: in the same transaction, before it leaves this process."""
         for tenant in tenants:
-            await self._record(tenant, {"purpose": self.purpose})
+            await self._record(tenant, str(tenant), {})
 
-    async def begin_record(self, tenants: Sequence[TenantId]) -> None:
+    async def begin_record(self) -> None:
         """Record the access itself, for the platform and for each tenant that is known beforehand."""
-        named = [str(tenant) for tenant in tenants]
-        await self._record(PLATFORM_TENANT, {"purpose": self.purpose, "tenants": named or "all"})
-        await self.touch(tenants)
+        named = [str(tenant) for tenant in self.asked.tenants]
+        await self._record(PLATFORM_TENANT, "cross-tenant", {"tenants": named or "all"})
+        await self.touch(self.asked.tenants)
 
-    async def _record(self, tenant: UUID, details: Mapping[str, object]) -> None:
-        is_platform = tenant == PLATFORM_TENANT
+    async def _record(self, tenant: UUID, object_id: str, details: Mapping[str, object]) -> None:
+        about = {"purpose": self.asked.purpose, "operator": self.asked.name}
         await self.execute(
             _OPERATOR_AUDIT,
             {
                 "tenant_id": tenant,
                 "audit_id": new_id(),
-                "actor": self.actor,
-                "action": self.action,
-                "object_id": "cross-tenant" if is_platform else str(tenant),
-                "reason": self.reason,
-                "details": json.dumps(details),
+                "actor": self.asked.actor,
+                "action": self.asked.action,
+                "object_id": object_id,
+                "reason": self.asked.reason,
+                "details": json.dumps({**details, **about}),
             },
         )
 
@@ -258,33 +267,52 @@ class Database:
 
     @asynccontextmanager
     async def operator_read_connection(
-        self, actor: str, reason: str, *, tenants: Sequence[TenantId] = (), purpose: str = "read"
+        self,
+        actor: str,
+        reason: str,
+        *,
+        tenants: Sequence[TenantId] = (),
+        purpose: str = "read",
+        name: str = "",
     ) -> AsyncIterator[OperatorTx]:
         """Yield a transaction that reads the platform's view of every tenant (BYPASSRLS, narrow grants).
 
         Its audit rows are written in the same transaction before the first row is read: one for the platform, and one
         for each of ``tenants`` (``touch`` adds those that a search finds).
         """
-        role = "pulse_operator_read"
-        async with self._operator(role, actor, reason, "operator.read", tenants, purpose) as tx:
+        asked = OperatorAccess(actor, reason, "operator.read", purpose, name, tenants)
+        async with self._operator("pulse_operator_read", asked) as tx:
             yield tx
 
     @asynccontextmanager
     async def operator_data_connection(
-        self, actor: str, reason: str, *, tenants: Sequence[TenantId] = (), purpose: str = "read"
+        self,
+        actor: str,
+        reason: str,
+        *,
+        tenants: Sequence[TenantId] = (),
+        purpose: str = "read",
+        name: str = "",
     ) -> AsyncIterator[OperatorTx]:
         """Yield a transaction that reads what tenants hold, as far as their grants and demands let ``actor``."""
-        role = "pulse_operator_data"
-        async with self._operator(role, actor, reason, "access.use", tenants, purpose) as tx:
+        asked = OperatorAccess(actor, reason, "access.use", purpose, name, tenants)
+        async with self._operator("pulse_operator_data", asked) as tx:
             yield tx
 
     @asynccontextmanager
     async def operator_write_connection(
-        self, actor: str, reason: str, *, tenant: TenantId | None = None, purpose: str = "write"
+        self,
+        actor: str,
+        reason: str,
+        *,
+        tenant: TenantId | None = None,
+        purpose: str = "write",
+        name: str = "",
     ) -> AsyncIterator[OperatorTx]:
         """Yield a transaction that changes what operators may change, audited likewise."""
-        role, tenants = "pulse_operator_write", [tenant] if tenant else []
-        async with self._operator(role, actor, reason, "operator.write", tenants, purpose) as tx:
+        tenants = [tenant] if tenant else []
+        asked = OperatorAccess(actor, reason, "operator.write", purpose, name, tenants)
+        async with self._operator("pulse_operator_write", asked) as tx:
             yield tx
 
     @asynccontextmanager
@@ -305,21 +333,13 @@ class Database:
             yield Tx(conn)
 
     @asynccontextmanager
-    async def _operator(
-        self,
-        role: str,
-        actor: str,
-        reason: str,
-        action: str,
-        tenants: Sequence[TenantId],
-        purpose: str,
-    ) -> AsyncIterator[OperatorTx]:
-        if not actor.strip() or not reason.strip():
+    async def _operator(self, role: str, asked: OperatorAccess) -> AsyncIterator[OperatorTx]:
+        if not asked.actor.strip() or not asked.reason.strip():
             raise ValueError("operator access needs an actor and a reason")
-        home = tenants[0] if len(tenants) == 1 else PLATFORM_TENANT
-        async with await self._begin(role, str(home), actor) as conn:
-            tx = OperatorTx(conn, TenantId(home), actor, action, reason, purpose)
-            await tx.begin_record(tenants)
+        home = asked.tenants[0] if len(asked.tenants) == 1 else TenantId(PLATFORM_TENANT)
+        async with await self._begin(role, str(home), asked.actor) as conn:
+            tx = OperatorTx(conn, home, asked)
+            await tx.begin_record()
             yield tx
 
     async def _begin(self, role: str, tenant: str, operator: str = "") -> _Lease:
