@@ -63,7 +63,7 @@ ISSUER = tokens.Issuer(NOW)
 """One key for all tests: making one is slow."""
 
 
-def real_provider(http: httpx2.AsyncClient) -> IdentityProvider:
+def real_provider(http: httpx2.AsyncClient, step_up_acr: str = "") -> IdentityProvider:
     return IdentityProvider(
         http=http,
         issuer=tokens.ISSUER,
@@ -72,6 +72,7 @@ def real_provider(http: httpx2.AsyncClient) -> IdentityProvider:
         client_secret=SecretStr("s:cret/" + "s" * 32),
         redirect_uri=f"{PUBLIC_URL}/auth/callback",
         after_logout_uri=f"{PUBLIC_URL}/",
+        step_up_acr=step_up_acr,
     )
 
 
@@ -206,6 +207,7 @@ async def open_rig(
     rates: Rates = PLENTY,
     pace: Pace = HURRIED,
     verifier: JwtVerifier | None = None,
+    step_up_acr: str = "",
 ) -> AsyncIterator[Rig]:
     """Open the service; ``verifier`` may be one of another identity provider than the tests' own."""
 
@@ -240,7 +242,7 @@ async def open_rig(
                 jwks=ISSUER.keys(),
                 clock=clock,
             ),
-            provider=real_provider(http),
+            provider=real_provider(http, step_up_acr),
             directory=real_directory(admin_http, clock),
             sealer=Sealer(keys or [KEY]),
             hub=hub,

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from services.ui_iot.tests.people import is_signed_in, sign_in_twice
-from services.ui_iot.tests.rig import ISSUER, PUBLIC_URL, claims_of
+from services.ui_iot.tests.rig import ISSUER, PUBLIC_URL, claims_of, open_rig
 
 from ui_iot import cookies
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     import httpx2
+    import psycopg
     from services.ui_iot.tests.rig import Browser, Rig
+    from tests.parts import Nats, Postgres
 
 pytestmark = pytest.mark.anyio
 
@@ -130,3 +132,30 @@ async def test_ordinary_log_in_may_be_an_old_one(rig: Rig, acme: UUID) -> None:
     browser = await rig.log_in(rig.browser(), **claims)
 
     assert await is_signed_in(browser)
+
+
+async def test_level_that_a_setting_names_is_asked_for_and_nothing_lower_passes(
+    postgres: Postgres, nats_server: Nats, superuser: psycopg.Connection
+) -> None:
+    async with open_rig(postgres, nats_server, superuser, step_up_acr="2") as rig:
+        acme = rig.tenant()
+        claims = claims_of(acme, "customer")
+        desk = await rig.log_in(rig.browser(), **claims)
+        led = await desk.page(ACT)
+        low = await desk.page(led.headers["location"])
+        refused = await desk.page(
+            f"/auth/callback?{rig.provider.approve(low.headers['location'], claims)}"
+        )
+        asked = await desk.page(led.headers["location"])
+        query = rig.provider.approve(asked.headers["location"], {**claims, "acr": "2"})
+        passed = await desk.page(f"/auth/callback?{query}")
+        confirmation = await desk.page(ACT)
+        token = ISSUER.token(**{**claims, "acr": "1"})
+        told = await rig.browser().post(
+            f"/api/v2{ACT}", headers={"authorization": f"Bearer {token}"}
+        )
+
+    assert parse_qs(urlsplit(low.headers["location"]).query)["acr_values"] == ["2"]
+    assert (refused.status_code, passed.status_code) == (403, 200)
+    assert confirmation.status_code == 200
+    assert told.headers["www-authenticate"].endswith('max_age="300", acr_values="2"')

@@ -187,6 +187,7 @@ def open_callers(made: Parts) -> Callers:
         visit_of=partial(visit_of, trusted=made.trusted_proxies),
         clock=made.clock,
         step_up_max_age_seconds=made.step_up_max_age_seconds,
+        step_up_acr=made.provider.step_up_acr,
     )
 
 
@@ -225,6 +226,7 @@ async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
             client_secret=settings.oidc_client_secret,
             redirect_uri=f"{settings.public_url}/auth/callback",
             after_logout_uri=f"{settings.public_url}/",
+            step_up_acr=settings.step_up_acr,
         ),
         directory=open_directory(
             http=http,

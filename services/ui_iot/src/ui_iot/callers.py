@@ -38,6 +38,7 @@ class Callers:
     visit_of: VisitOf
     clock: Clock
     step_up_max_age_seconds: int
+    step_up_acr: str = ""
 
     async def authenticate(self, request: Request) -> Principal:
         """Return the caller; a page finds the session in ``request.state.session``.
@@ -75,13 +76,17 @@ class Callers:
         """Refuse an act that a stolen session must not be enough for; ``confirm_path`` asks for it again.
 
         Raises:
-            StepUpRequired: the person last proved who they are too long ago, or no person ever did.
+            StepUpRequired: the person last proved who they are too long ago or not by the configured level, or no
+                person ever did.
         """
         proved_at = principal.authenticated_at
         longest = timedelta(seconds=self.step_up_max_age_seconds)
-        if proved_at is None or self.clock() - proved_at > longest:
+        low = bool(self.step_up_acr) and principal.authentication_class != self.step_up_acr
+        if proved_at is None or self.clock() - proved_at > longest or low:
             raise StepUpRequired(
-                max_age_seconds=self.step_up_max_age_seconds, confirm_path=confirm_path
+                max_age_seconds=self.step_up_max_age_seconds,
+                acr=self.step_up_acr,
+                confirm_path=confirm_path,
             )
 
     async def _refuse_forgery(self, request: Request, session: Session) -> None:

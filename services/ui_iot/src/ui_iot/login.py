@@ -82,7 +82,7 @@ class Login:
         try:
             tokens = await self.provider.redeem(code, began["verifier"])
             found = await self._check_id_token(tokens, began["nonce"])
-            _require_fresh(found, began["step_up"])
+            _require_fresh(found, began["step_up"], self.provider.step_up_acr)
             previous = request.cookies.get(cookies.SESSION) or began["previous"] or None
             action: Action = "session.step_up" if began["step_up"] else "session.begin"
             value = await self.sessions.begin(tokens, previous, self.visit_of(request), action)
@@ -134,13 +134,18 @@ class Login:
         return Forbidden(_FAILED)
 
 
-def _require_fresh(claims: IdClaims, asked_at: str) -> None:
-    """Refuse a step-up that the identity provider answered without a new log-in (OpenID Connect Core, 3.1.2.1)."""
+def _require_fresh(claims: IdClaims, asked_at: str, acr: str) -> None:
+    """Refuse a step-up that the identity provider answered without a new log-in, or on a lower level.
+
+    OpenID Connect Core, 3.1.2.1.
+    """
     if not asked_at:
         return
     earliest = datetime.fromisoformat(asked_at) - timedelta(seconds=LEEWAY_SECONDS)
     if claims.authenticated_at is None or claims.authenticated_at < earliest:
         raise Unauthenticated(_FAILED, "not_fresh")
+    if acr and claims.authentication_class != acr:
+        raise Unauthenticated(_FAILED, "low_acr")
 
 
 def on_error(request: Request, error: AppError) -> Response | None:

@@ -64,6 +64,8 @@ class IdentityProvider:
     client_secret: SecretStr
     redirect_uri: str
     after_logout_uri: str
+    step_up_acr: str = ""
+    """The level that a step-up asks for, "2" for a second factor in our realm; none when empty."""
 
     def login_url(self, attempt: LoginAttempt) -> str:
         query = {
@@ -80,7 +82,10 @@ class IdentityProvider:
 
     def step_up_url(self, attempt: LoginAttempt) -> str:
         """As ``login_url``, but whoever is known there must prove anew who they are."""
-        return f"{self.login_url(attempt)}&{urlencode({'prompt': 'login', 'max_age': '0'})}"
+        query = {"prompt": "login", "max_age": "0"}
+        if self.step_up_acr:
+            query["acr_values"] = self.step_up_acr
+        return f"{self.login_url(attempt)}&{urlencode(query)}"
 
     def logout_url(self, id_token: str) -> str:
         query = {"id_token_hint": id_token, "post_logout_redirect_uri": self.after_logout_uri}

@@ -38,6 +38,7 @@ class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
     live_views_per_person: int = Field(default=20, ge=1)
     trusted_proxies: Networks = ()
     step_up_max_age_seconds: int = Field(default=300, ge=30)
+    step_up_acr: str = Field(default="", pattern=r"^[A-Za-z0-9._:/-]{0,100}$")
     auth_attempts_per_minute: int = Field(default=30, ge=1)
     live_connections_per_minute: int = Field(default=120, ge=1)
     api_requests_per_minute: int = Field(default=600, ge=1)

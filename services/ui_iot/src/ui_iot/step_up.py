@@ -21,9 +21,10 @@ class StepUpRequired(Unauthenticated):
     code = "step_up_required"
     title = "Log in again to do this"
 
-    def __init__(self, *, max_age_seconds: int, confirm_path: str) -> None:
+    def __init__(self, *, max_age_seconds: int, acr: str, confirm_path: str) -> None:
         super().__init__(f"this needs a log-in within the last {max_age_seconds} seconds")
         self.max_age_seconds = max_age_seconds
+        self.acr = acr
         self.confirm_path = confirm_path
 
 
@@ -34,8 +35,9 @@ def answer(request: Request, error: StepUpRequired) -> Response:
         query = urlencode({"step_up": "1", "next": error.confirm_path})
         return RedirectResponse(f"/auth/login?{query}", 303)
     response = problem(error)
+    level = f', acr_values="{error.acr}"' if error.acr else ""
     response.headers["www-authenticate"] = (
         'Bearer error="insufficient_user_authentication", '
-        f'error_description="a more recent log-in is required", max_age="{error.max_age_seconds}"'
+        f'error_description="a more recent log-in is required", max_age="{error.max_age_seconds}"{level}'
     )
     return response
