@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
-LOCAL_PACKAGES := -e libs/common $(addprefix -e ,$(wildcard services/*)) $(addprefix -e ,$(wildcard clients/*)) -e deploy/local
-SOURCES := libs/common/pyproject.toml $(wildcard services/*/pyproject.toml) $(wildcard clients/*/pyproject.toml) deploy/local/pyproject.toml
+LOCAL_PACKAGES := -e libs/common $(addprefix -e ,$(wildcard services/*)) $(addprefix -e ,$(wildcard clients/*)) -e tools/pulse_admin -e deploy/local
+SOURCES := libs/common/pyproject.toml $(wildcard services/*/pyproject.toml) $(wildcard clients/*/pyproject.toml) tools/pulse_admin/pyproject.toml deploy/local/pyproject.toml
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 # mypy refuses a folder without Python in it.
 TYPED   := $(foreach folder,libs services clients deploy/local tests tools benchmarks,$(if $(shell find $(folder) -name '*.py'),$(folder)))

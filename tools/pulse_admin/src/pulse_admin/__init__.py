@@ -1,0 +1,1 @@
+"""What an operator or an auditor asks a Pulse installation from the command line."""
