@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mqtt_authz import store, tenant_cuts
 from mqtt_authz.broker import EmqxAdapter
 from mqtt_authz.denials import Denials
+from mqtt_authz.dry_run import DryRun
 from mqtt_authz.handlers import Gate
 from mqtt_authz.hearing import Hearing
 from mqtt_authz.revocation import SUBJECTS, Revocation
@@ -76,6 +77,9 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     runtime.spawn("hearing", hearing.run())
     denials = Denials(database=database, clock=system_clock)
     runtime.spawn("denials", denials.run())
+
+    dry_run = DryRun(database=database, clock=system_clock)
+    await bus.answer(events.DryRunRequest, dry_run.answer)
 
     # The message bus is not among them: a gate without it still answers, and taking it away would lock devices out.
     gate = Gate(
