@@ -63,9 +63,8 @@ async def test_invited_person_is_made_for_the_own_tenant_mailed_and_pending(
         "success",
         str(admin.id),
     )
-    assert record["address"].startswith("203.0.113.9")
-    assert "Firefox" in str(record)
-    assert NEW in str(record)
+    assert (record["address"], record["user_agent"]) == ("203.0.113.9", "Firefox")
+    assert (record["before"], record["after"]) == (None, {"email": NEW, "role": "customer"})
 
 
 @pytest.mark.parametrize("role", ["operator", "operator-admin", "realm-admin", "", None, 1])
@@ -187,8 +186,8 @@ async def test_changed_role_counts_at_once_and_is_audited(
     assert rig.realm.logged_out == [bob.id]
     (record,) = records(rig, bob.id)
     assert (record["action"], record["outcome"]) == ("user.role_change", "success")
-    assert '"before": "customer"' in str(record).replace("'", '"')
-    assert '"after": "tenant-admin"' in str(record).replace("'", '"')
+    assert record["before"] == {"email": bob.person.email, "role": "customer"}
+    assert record["after"] == {"role": "tenant-admin"}
 
 
 async def test_role_is_changed_only_as_it_was_seen(rig: Rig, acme: UUID, admin: Insider) -> None:

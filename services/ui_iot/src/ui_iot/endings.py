@@ -144,8 +144,8 @@ def _by_administrator(asker: Asker, row: SessionRow, reason: str) -> audit.Act:
         object_id=row.oidc_session_id or "",
         reason=reason,
         address=asker.visit.address,
+        user_agent=asker.visit.user_agent,
         details={
-            **asker.visit.details(),
             "subject": row.subject,
             "session_id": str(row.session_id),
         },

@@ -67,8 +67,8 @@ class Team:
         Raises:
             Conflict: they are a member already, or the address is taken.
         """
-        details = {"email": email, "role": role}
-        async with self.turns.take(asker, "user.invite", "", details) as turn:
+        wanted = {"email": email, "role": role}
+        async with self.turns.take(asker, "user.invite", "", wanted) as turn:
             member_id = await self._invited(asker.tenant, email, role)
             if member_id is None:
                 member_id = await self._add(turn, asker.tenant, email)
@@ -78,13 +78,13 @@ class Team:
             return await self.find(asker.tenant, member_id)
 
     async def invite_again(self, asker: Asker, member_id: UUID) -> Member:
-        async with self.turns.take(asker, "user.invite", str(member_id), {"again": True}) as turn:
+        async with self.turns.take(asker, "user.invite", str(member_id), {}) as turn:
             member = await self.find(asker.tenant, member_id)
             if member.state != "invited":
                 raise Conflict("they have taken up their invitation")
             if member.role is None:
                 raise Conflict("the invitation was cut short: invite the address again")
-            await turn.record(member_id, email=member.email)
+            await turn.record(member_id, email=member.email, role=member.role, state=member.state)
             await self.directory.invite(member_id)
             return member
 
@@ -96,15 +96,15 @@ class Team:
         Raises:
             Conflict: they are the last administrator.
         """
-        details = {"after": role}
-        async with self.turns.take(asker, "user.role_change", str(member_id), details) as turn:
+        wanted = {"role": role}
+        async with self.turns.take(asker, "user.role_change", str(member_id), wanted) as turn:
             member = await self.find(asker.tenant, member_id)
             check(member)
             if member.holds_exactly(role):
                 return member
             if role != ADMIN:
                 await self._keep_an_admin(asker, member)
-            await turn.record(member_id, email=member.email, before=member.role)
+            await turn.record(member_id, email=member.email, role=member.role)
             await self.directory.set_role(member_id, role)
             changed = await self.find(asker.tenant, member_id)
         await self.endings.end_of_member(asker, member_id, "role changed")
@@ -124,7 +124,7 @@ class Team:
         async with self.turns.take(asker, "user.delete", str(member_id), {}) as turn:
             member = await self.find(asker.tenant, member_id)
             await self._keep_an_admin(asker, member)
-            await turn.record(member_id, email=member.email, before=member.role)
+            await turn.record(member_id, email=member.email, role=member.role)
             # First: of somebody who is deleted, Keycloak tells no application.
             await self.directory.log_out(member_id)
             await self.directory.remove(member_id)

@@ -62,11 +62,9 @@ class Turn:
     act: audit.Act
     undo: Callable[[], Awaitable[None]] | None = None
 
-    async def record(self, object_id: UUID, **details: object) -> None:
-        """Write the audit row, which is kept if the change is then made."""
-        self.act = dataclasses.replace(
-            self.act, object_id=str(object_id), details={**self.act.details, **details}
-        )
+    async def record(self, object_id: UUID, **was: object) -> None:
+        """Write the audit row, which is kept if the change is then made; ``was`` is the member before it."""
+        self.act = dataclasses.replace(self.act, object_id=str(object_id), before=was or None)
         await audit.record(self.tx, self.act)
 
 
@@ -78,7 +76,7 @@ class Turns:
 
     @asynccontextmanager
     async def take(
-        self, asker: Asker, action: Action, object_id: str, details: Mapping[str, object]
+        self, asker: Asker, action: Action, object_id: str, wanted: Mapping[str, object]
     ) -> AsyncIterator[Turn]:
         """Wait for the tenant's turn and give it, to an administrator of today.
 
@@ -87,7 +85,7 @@ class Turns:
             Conflict: others change the team all the time.
             Unavailable: it took too long.
         """
-        act = _act(asker, action, object_id, details)
+        act = _act(asker, action, object_id, wanted)
         turn: Turn | None = None
         try:
             async with asyncio.timeout(LONGEST_SECONDS), self._free, self._locked(asker) as tx:
@@ -154,7 +152,7 @@ async def find_member(directory: Directory, user_id: UUID, tenant: TenantId) -> 
     return member_of(account, await directory.roles_of(user_id), tenant)
 
 
-def _act(asker: Asker, action: Action, object_id: str, details: Mapping[str, object]) -> audit.Act:
+def _act(asker: Asker, action: Action, object_id: str, wanted: Mapping[str, object]) -> audit.Act:
     return audit.Act(
         actor_kind="user",
         actor_id=asker.principal.subject,
@@ -163,5 +161,6 @@ def _act(asker: Asker, action: Action, object_id: str, details: Mapping[str, obj
         object_id=object_id,
         address=asker.visit.address,
         request_id=request_id(),
-        details={**asker.visit.details(), **details},
+        user_agent=asker.visit.user_agent,
+        after=wanted or None,
     )
