@@ -41,6 +41,12 @@ OPERATIONS = [
     ("POST", "/api/v2/devices/{device_id}/commands"),
     ("GET", "/api/v2/session"),
     ("GET", "/api/v2/sessions"),
+    ("GET", "/api/v2/team"),
+    ("POST", "/api/v2/team"),
+    ("GET", "/api/v2/team/{member_id}"),
+    ("PATCH", "/api/v2/team/{member_id}"),
+    ("DELETE", "/api/v2/team/{member_id}"),
+    ("POST", "/api/v2/team/{member_id}/invitation"),
 ]
 #: These would sign the other tests' people out.
 NOT_TRIED = {
