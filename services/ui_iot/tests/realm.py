@@ -29,6 +29,7 @@ class Somebody:
     roles: set[str]
     enabled: bool = True
     pending: bool = False
+    created: int | None = 1_767_000_000_000
 
     def written(self) -> dict[str, Any]:
         return {
@@ -39,7 +40,7 @@ class Somebody:
             "emailVerified": not self.pending,
             "requiredActions": ["VERIFY_EMAIL", "UPDATE_PASSWORD"] if self.pending else [],
             "attributes": {"tenant_id": [self.tenant]} if self.tenant else {},
-            "createdTimestamp": 1_767_000_000_000,
+            "createdTimestamp": self.created,
         }
 
 

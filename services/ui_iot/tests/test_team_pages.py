@@ -42,7 +42,7 @@ async def test_only_administrators_are_led_to_the_team_and_let_in(
 async def test_page_shows_the_own_people_and_their_state(
     rig: Rig, acme: UUID, admin: Insider
 ) -> None:
-    rig.realm.person(acme, email="bob@acme.example", pending=True)
+    rig.realm.person(acme, email="bob@acme.example", pending=True).created = None
     rig.realm.person(rig.tenant("Globex"), email="mallory@globex.example")
 
     page = await admin.browser.page("/team")

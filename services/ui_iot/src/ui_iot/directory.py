@@ -52,7 +52,7 @@ class _User(BaseModel):
     email_verified: bool = Field(default=False, alias="emailVerified")
     required_actions: list[str] = Field(default_factory=list, alias="requiredActions")
     attributes: dict[str, list[str]] = Field(default_factory=dict)
-    created: int = Field(default=0, alias="createdTimestamp")
+    created: int | None = Field(default=None, alias="createdTimestamp")
 
     def account(self) -> Account:
         tenants = self.attributes.get("tenant_id", [])
@@ -64,7 +64,7 @@ class _User(BaseModel):
             enabled=self.enabled,
             awaits_password=not self.email_verified
             and not {*_ACTIONS}.isdisjoint(self.required_actions),
-            added_at=datetime.fromtimestamp(self.created / 1000, UTC),
+            added_at=datetime.fromtimestamp(self.created / 1000, UTC) if self.created else None,
         )
 
 

@@ -32,7 +32,7 @@ class Account:
     tenant: str | None
     enabled: bool
     awaits_password: bool
-    added_at: datetime
+    added_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Member:
     name: str
     role: TeamRole | None
     state: State
-    added_at: datetime
+    added_at: datetime | None
     has_one_role: bool
 
     @property

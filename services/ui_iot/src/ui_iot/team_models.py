@@ -58,7 +58,7 @@ class MemberAnswer(BaseModel):
         description="Null where an invitation was cut short: invite the address again."
     )
     status: State = Field(description="`invited` until they have chosen a password.")
-    added_at: datetime
+    added_at: datetime | None = Field(description="Null where Keycloak does not know.")
 
 
 class TeamAnswer(BaseModel):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ACME = "11111111-1111-4111-8111-111111111111"
 GLOBEX = "22222222-2222-4222-8222-222222222222"
+SINCE = 1_767_225_600
+"""When the demo's people joined: the first day of 2026."""
 ROLES = ("customer", "tenant-admin", "operator", "operator-admin")
 ROLE_IDS = {role: str(uuid5(NAMESPACE_URL, f"pulse-role:{role}")) for role in ROLES}
 
@@ -94,6 +96,7 @@ def demo_people(password: str) -> People:
             tenant=tenant,
             password=hashed,
             email_verified=True,
+            created_at=SINCE,
         )
         for subject, given_name, family_name, role, domain, tenant in people
     )
