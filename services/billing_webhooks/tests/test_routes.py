@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
 from billing_webhooks.app import create_app
-from billing_webhooks.handlers import LARGEST_EVENT
+from billing_webhooks.handlers import LARGEST_EVENT, Webhooks
 from billing_webhooks.settings import Settings
 from billing_webhooks.stripe_events import Verifier
 from pulse_common.health import Readiness
@@ -24,7 +24,9 @@ MEANINGFUL = json.dumps({"id": "evt_2", "type": "invoice.paid", "data": {}})
 
 @pytest.fixture
 def client() -> TestClient:
-    return TestClient(create_app(verifier=Verifier([CURRENT, PREVIOUS]), readiness=Readiness()))
+    return TestClient(
+        create_app(webhooks=Webhooks(Verifier([CURRENT, PREVIOUS]), None), readiness=Readiness())
+    )
 
 
 def sign(body: str, secret: str = CURRENT, age: int = 0) -> bytes:
@@ -42,7 +44,9 @@ def test_verified_event_of_no_concern_is_acknowledged(client: TestClient) -> Non
     assert post(client, IGNORED, sign(IGNORED)) == 200
 
 
-def test_event_that_cannot_be_processed_yet_is_left_with_stripe(client: TestClient) -> None:
+def test_where_nothing_is_billed_an_event_that_matters_is_left_with_stripe(
+    client: TestClient,
+) -> None:
     assert post(client, MEANINGFUL, sign(MEANINGFUL)) == 503
 
 
@@ -86,8 +90,14 @@ def test_bad_signature_is_refused(client: TestClient, signature: bytes | None) -
         '{"id": "evt_\\u0000", "type": "a"}',
         '{"id": 1, "type": "a"}',
         '{"id": "evt_1", "type": "A B"}',
+        '{"id": "evt_\\ud800", "type": "a"}',
+        '{"id": "evt_1", "type": "a", "created": 1e400}',
+        '{"id": "evt_1", "type": "a", "created": 99999999999999999}',
+        '{"id": "evt_1", "type": "a", "livemode": "no"}',
+        '{"id": "evt_1", "type": "a", "data": []}',
+        '{"id": "evt_1", "type": "a", "data": {"object": {"id": "\\u0000"}}}',
     ],
-    ids=range(9),
+    ids=range(15),
 )
 def test_signed_nonsense_is_refused(client: TestClient, body: str) -> None:
     assert post(client, body, sign(body)) == 400
@@ -118,4 +128,5 @@ def test_every_mistake_is_listed_at_once() -> None:
 
     assert "STRIPE_WEBHOOK_SECRETS: " in str(caught.value)
     assert "DATABASE_URL is required" in str(caught.value)
+    assert "PULSE_ENV is required" in str(caught.value)
     assert CURRENT not in str(caught.value)

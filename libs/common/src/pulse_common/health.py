@@ -28,10 +28,19 @@ class Readiness:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._notes: dict[str, str] = {}
         self.draining = False
 
     def add(self, name: str, check: Check) -> None:
         self._checks[name] = check
+
+    def note(self, name: str, text: str) -> None:
+        """Say something about how this service runs, to whoever reads /readyz; nothing secret."""
+        self._notes[name] = text
+
+    @property
+    def notes(self) -> dict[str, str]:
+        return dict(self._notes)
 
     async def failures(self) -> list[str]:
         """Names of what does not work; why is in the log, never in the answer."""
@@ -58,7 +67,7 @@ def endpoints(readiness: Readiness) -> list[Endpoint]:
         failures = await readiness.failures()
         if failures:
             return JSONResponse({"status": "not ready", "failing": failures}, 503)
-        return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "ready", **readiness.notes})
 
     async def measured(_: Request) -> Response:
         return metrics.exposition()

@@ -1,4 +1,4 @@
-"""The only import of stripe: a body and its signature become a verified event, or a refusal.
+"""A body and its signature become a verified event, or a refusal.
 
 ``stripe.Webhook.construct_event`` raises TypeError on a non-ASCII signature, AttributeError on a signed JSON array and
 RecursionError on deep nesting (measured); anything that it raises is a refusal here, never a 500.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import stripe
 from prometheus_client import Counter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 from billing_webhooks.domain import StripeEvent
 from pulse_common.errors import Malformed
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TOLERANCE_SECONDS = 300
+_LATEST = 253_402_300_799  # the last second of year 9999, which datetime can say
 _ID = re.compile(r"evt_[A-Za-z0-9_]{1,250}")
 _TYPE = re.compile(r"[a-z0-9_.]{1,200}")
+_OBJECT_ID = re.compile(r"[A-Za-z0-9_]{1,250}")
 
 SECRET_USED = Counter(
     "pulse_stripe_signing_secret_used_total",
@@ -32,9 +35,18 @@ SECRET_USED = Counter(
 )
 
 
-class _Envelope(BaseModel):
+class _Data(BaseModel):
+    object: dict[str, Any] = {}
+
+
+class Envelope(BaseModel):
+    """The outside of an event; ``created`` and ``livemode`` are always there in what Stripe sends."""
+
     id: str
     type: str
+    created: Annotated[StrictInt, Field(ge=0, le=_LATEST)] = 0
+    livemode: StrictBool = False
+    data: _Data = _Data()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class Verifier:
         for position, secret in enumerate(self.secrets):
             if _signed_with(body, signature, secret):
                 SECRET_USED.labels(str(position)).inc()
-                return _read(body)
+                return to_event(parse_model(body, Envelope))
         raise Malformed("the signature is missing, wrong or too old")
 
 
@@ -64,8 +76,32 @@ def _signed_with(body: bytes, signature: str | None, secret: str) -> bool:
     return True
 
 
-def _read(body: bytes) -> StripeEvent:
-    envelope = parse_model(body, _Envelope)
+def to_event(envelope: Envelope) -> StripeEvent:
+    """Keep the ids that the event points with, and none of what it says."""
     if not _ID.fullmatch(envelope.id) or not _TYPE.fullmatch(envelope.type):
         raise Malformed("the body is not a Stripe event")
-    return StripeEvent(envelope.id, envelope.type)
+    found = envelope.data.object
+    kind = found.get("object")
+    parent = found.get("parent")
+    details = parent.get("subscription_details") if isinstance(parent, dict) else None
+    nested = details.get("subscription") if isinstance(details, dict) else None
+    own_id = _id_of(found.get("id"))
+    return StripeEvent(
+        event_id=envelope.id,
+        event_type=envelope.type,
+        livemode=envelope.livemode,
+        created_at=datetime.fromtimestamp(envelope.created, UTC),
+        object_id=own_id,
+        customer_id=own_id if kind == "customer" else _id_of(found.get("customer")),
+        subscription_id=own_id
+        if kind == "subscription"
+        else _id_of(found.get("subscription")) or _id_of(nested),
+        charge_id=_id_of(found.get("charge")),
+    )
+
+
+def _id_of(value: object) -> str | None:
+    """Read an id, or the id of an expanded object."""
+    if isinstance(value, dict):
+        value = value.get("id")
+    return value if isinstance(value, str) and _OBJECT_ID.fullmatch(value) else None

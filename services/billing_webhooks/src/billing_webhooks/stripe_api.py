@@ -1,0 +1,188 @@
+"""Everything that is asked of Stripe: the official library's requests over our HTTP client, answered with typed values.
+
+The library signs, retries and reads errors; a body is parsed here, by models that take what we use and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx2
+import stripe
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from billing_webhooks import stripe_shapes as shapes
+from pulse_common.errors import NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from datetime import datetime
+
+    from billing_webhooks.domain import StripeEvent, Subscription
+
+log = structlog.get_logger(__name__)
+M = TypeVar("M", bound=BaseModel)
+PAGE = 100
+RETRIES = 1
+
+
+class _Http(stripe.HTTPClient):
+    """The library's own asynchronous clients need packages that we do not use."""
+
+    name = "httpx2"
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        super().__init__()
+        self._client = client
+
+    def sleep_async(self, secs: float) -> Any:  # noqa: ANN401 -- the library's own signature
+        return asyncio.sleep(secs)
+
+    async def request_async(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,  # noqa: ANN401 -- the library's own signature
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        try:
+            answer = await self._client.request(
+                method, url, headers=headers, content=post_data or None
+            )
+        except httpx2.HTTPError as error:
+            trouble = type(error).__name__
+            raise stripe.APIConnectionError(trouble, should_retry=True) from error  # type: ignore[no-untyped-call]
+        return answer.content, answer.status_code, answer.headers
+
+    async def close_async(self) -> None:
+        await self._client.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class StripeApi:
+    """One account in one mode.  Every method raises Unavailable when Stripe cannot be asked, and NotFound for a 404."""
+
+    client: stripe.StripeClient
+    http: httpx2.AsyncClient
+
+    async def close(self) -> None:
+        await self.http.aclose()
+
+    async def subscription(self, subscription_id: str) -> Subscription:
+        found = await self._get(f"/v1/subscriptions/{subscription_id}", shapes.SubscriptionShape)
+        return found.to_subscription()
+
+    async def subscriptions(self) -> AsyncIterator[Subscription]:
+        """Yield all of them, ended ones too: leaving those out would leave a tenant on its plan for ever."""
+        async for found in self._pages(
+            "/v1/subscriptions", shapes.SubscriptionShape, {"status": "all"}
+        ):
+            yield found.to_subscription()
+
+    async def customer(self, customer_id: str) -> shapes.CustomerShape:
+        return await self._get(f"/v1/customers/{customer_id}", shapes.CustomerShape)
+
+    async def charge(self, charge_id: str) -> shapes.ChargeShape:
+        return await self._get(f"/v1/charges/{charge_id}", shapes.ChargeShape)
+
+    async def checkout_session(self, session_id: str) -> shapes.SessionShape:
+        return await self._get(f"/v1/checkout/sessions/{session_id}", shapes.SessionShape)
+
+    async def event(self, event_id: str) -> StripeEvent:
+        return shapes.event_of(await self._get(f"/v1/events/{event_id}", shapes.Envelope))
+
+    async def events_since(self, since: datetime) -> AsyncIterator[StripeEvent]:
+        """Yield events from the newest to those of ``since``; Stripe keeps them for 30 days."""
+        wanted = {"created[gte]": str(int(since.timestamp()))}
+        async for found in self._pages("/v1/events", shapes.Envelope, wanted):
+            yield shapes.event_of(found)
+
+    async def features(self, customer_id: str) -> list[str]:
+        wanted = {"customer": customer_id}
+        pages = self._pages("/v1/entitlements/active_entitlements", shapes.FeatureShape, wanted)
+        return sorted([found.lookup_key async for found in pages])
+
+    async def invoices(self, customer_id: str) -> list[shapes.InvoiceShape]:
+        params = {"customer": customer_id, "limit": 12}
+        page = await self._request("get", "/v1/invoices", shapes.Page, params)
+        return [_parse(shapes.InvoiceShape, item) for item in page.data]
+
+    async def create_customer(self, tenant_id: str, attempt: str) -> shapes.CustomerShape:
+        """Make the customer of a tenant; the same ``attempt`` within a day gets the same one."""
+        params = {"metadata": {"tenant_id": tenant_id}}
+        key = f"pulse-customer-{tenant_id}-{attempt}"
+        return await self._request("post", "/v1/customers", shapes.CustomerShape, params, key)
+
+    async def create_checkout(self, params: dict[str, Any]) -> str:
+        return (await self._request("post", "/v1/checkout/sessions", shapes.LinkShape, params)).url
+
+    async def create_portal(self, params: dict[str, Any]) -> str:
+        path = "/v1/billing_portal/sessions"
+        return (await self._request("post", path, shapes.LinkShape, params)).url
+
+    async def meter(self, params: dict[str, Any], identifier: str) -> None:
+        params = {**params, "identifier": identifier}
+        path = "/v1/billing/meter_events"
+        await self._request("post", path, shapes.Anything, params, identifier)
+
+    async def _get(self, path: str, model: type[M]) -> M:
+        return await self._request("get", path, model, {})
+
+    async def _pages(self, path: str, model: type[M], params: dict[str, str]) -> AsyncIterator[M]:
+        after: dict[str, str] = {}
+        while True:
+            wanted = {**params, "limit": PAGE, **after}
+            page = await self._request("get", path, shapes.Page, wanted)
+            for item in page.data:
+                yield _parse(model, item)
+            if not page.has_more or not page.data:
+                return
+            after = {"starting_after": str(page.data[-1]["id"])}
+
+    async def _request(
+        self, method: str, path: str, model: type[M], params: dict[str, Any], key: str | None = None
+    ) -> M:
+        options = {"idempotency_key": key} if key else {}
+        try:
+            answer = await self.client.raw_request_async(method, path, **params, **options)
+        except stripe.StripeError as error:
+            raise _refusal(error, path) from error
+        return _parse(model, answer.data)
+
+
+def open_api(*, api_key: str, base: str, timeout_seconds: float) -> StripeApi:
+    """Make a client that asks ``base``; its connections are kept between requests."""
+    http = httpx2.AsyncClient(
+        timeout=timeout_seconds,
+        follow_redirects=False,
+        limits=httpx2.Limits(max_connections=40, max_keepalive_connections=40),
+    )
+    stripe.enable_telemetry = False
+    client = stripe.StripeClient(
+        api_key,
+        base_addresses={"api": base},
+        max_network_retries=RETRIES,
+        http_client=_Http(http),
+    )
+    return StripeApi(client, http)
+
+
+def _refusal(error: stripe.StripeError, path: str) -> NotFound | Unavailable:
+    # Stripe's own words may repeat what a customer typed: kind and status are enough.
+    if error.http_status == 404:  # noqa: PLR2004 -- HTTP's number
+        return NotFound("Stripe has no such object")
+    kind = path.split("/")[2]
+    log.warning("stripe_refused", kind=kind, status=error.http_status, error=type(error).__name__)
+    return Unavailable("Stripe could not be asked")
+
+
+def _parse(model: type[M], value: object) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, e["loc"])) for e in error.errors(include_input=False)})
+        log.warning("stripe_answer_unreadable", model=model.__name__, fields=fields)
+        raise Unavailable("Stripe's answer could not be read") from None

@@ -1,0 +1,105 @@
+"""Counting what tenants use, telling them before it is too much, and metering it to Stripe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from billing_webhooks import domain, store, usage_store
+from pulse_common import entitlements
+from pulse_common.identity import TenantId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    from billing_webhooks.entitling import Entitling
+    from billing_webhooks.stripe_api import StripeApi
+    from pulse_common.clock import Clock
+    from pulse_common.tenancy import Database, TenantTx
+
+log = structlog.get_logger(__name__)
+COUNT_AGAIN = timedelta(days=2)
+"""How far back days are counted anew: devices that were offline send late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metering:
+    db: Database
+    api: StripeApi | None
+    entitling: Entitling
+    clock: Clock
+    meters: Mapping[str, str]
+    """Stripe's name of each meter."""
+
+    async def run_once(self) -> None:
+        """Count, tell, meter.
+
+        Raises:
+            Unavailable: the database or Stripe is away; what was counted stays counted.
+        """
+        now = self.clock()
+        if not await self._count(now):
+            return
+        async with self.db.service_connection("pulse_billing") as tx:
+            near = await usage_store.near_limits(tx, month_of(now))
+        for tenant in near:
+            async with self.db.service_tenant_connection("pulse_billing", TenantId(tenant)) as tx_:
+                await store.lock_tenant(tx_)
+                await self._tell(tx_, month_of(now))
+                await self.entitling.apply(tx_, cause="usage")
+        while self.api is not None and await self._send_one(self.api):
+            pass
+
+    async def _count(self, now: datetime) -> bool:
+        """Only one replica counts at a time."""
+        async with self.db.service_connection("pulse_billing") as tx:
+            if not await usage_store.try_lock(tx, "usage"):
+                return False
+            start = now.replace(hour=0, minute=0, second=0, microsecond=0) - COUNT_AGAIN
+            await usage_store.count_messages(tx, start)
+            # On the first of a month the last one may still grow.
+            for month in sorted({month_of(start), month_of(now)}):
+                await usage_store.count_device_months(tx, month)
+            if self.api is not None:
+                await usage_store.prepare_meter_events(tx, now.date())
+        return True
+
+    async def _tell(self, tx: TenantTx, month: date) -> None:
+        held = await entitlements.load(tx)
+        messages = await usage_store.messages_of_month(tx, month)
+        for percent in domain.reached(messages, held.messages_per_month):
+            key = f"usage:messages:{month}:{percent}"
+            await self.entitling.tell(tx, f"usage_messages_{percent}", key, None)
+        devices = await usage_store.devices_of(tx)
+        for percent in domain.reached(devices, held.devices):
+            key = f"usage:devices:{held.devices}:{percent}"
+            await self.entitling.tell(tx, f"usage_devices_{percent}", key, None)
+
+    async def _send_one(self, api: StripeApi) -> bool:
+        async with self.db.service_connection("pulse_billing") as tx:
+            due = await usage_store.next_meter_event(tx)
+            if due is None:
+                return False
+            now = self.clock()
+            # The day's last second, so that it counts in the period in which it was used.
+            end = datetime.combine(due["day"], datetime.max.time(), tzinfo=now.tzinfo)
+            params = {
+                "event_name": self.meters[due["metric"]],
+                "timestamp": str(int(min(end, now).timestamp())),
+                "payload": {
+                    "stripe_customer_id": due["customer_id"],
+                    "value": str(due["amount"]),
+                },
+            }
+            await api.meter(params, due["identifier"])
+            await usage_store.meter_event_sent(tx, due["identifier"], now)
+        log.info("usage_metered", tenant_id=str(due["tenant_id"]), metric=due["metric"])
+        return True
+
+
+def month_of(now: datetime) -> date:
+    return now.date().replace(day=1)
