@@ -33,7 +33,7 @@ class Notebook:
     def rows(self, enrolled: Enrolled) -> list[tuple[Any, ...]]:
         return self.sql.execute(
             "SELECT action, reason, topic, times FROM broker_denials"
-            " WHERE tenant_id = %s AND device_id = %s ORDER BY denial_id",
+            " WHERE tenant_id = %s AND device_id = %s ORDER BY at",
             [enrolled.tenant, enrolled.device],
         ).fetchall()
 
@@ -167,7 +167,7 @@ async def test_refused_connect_and_act_are_kept_with_reason_rule_topic_and_seria
 
     rows = superuser.execute(
         "SELECT action, reason, rule, topic, serial_number IS NOT NULL, address FROM broker_denials"
-        " WHERE device_id = %s ORDER BY denial_id",
+        " WHERE device_id = %s ORDER BY at",
         [enrolled.device],
     ).fetchall()
     assert rows == [

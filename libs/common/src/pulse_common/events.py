@@ -27,6 +27,7 @@ STREAM_EVENTS = "EVENTS"
 STREAM_TELEMETRY = "TELEMETRY"
 STREAM_DELIVERY = "DELIVERY"
 STREAM_PARKED = "PARKED"
+STREAM_AUDIT_HEADS = "AUDIT_HEADS"
 
 
 class Wire(BaseModel):
@@ -219,6 +220,8 @@ class SignRequest(Call):
     csr_pem: str
     actor_id: str
     request_id: str | None = None
+    profile: str = "device"
+    """Which of cert_worker's profiles decides what the certificate says."""
 
 
 class SignReply(Wire):
@@ -360,6 +363,32 @@ class MintTokenRequest(Call):
 class MintTokenReply(Wire):
     token: str
     expires_at: datetime
+
+
+class DryRunRequest(Call):
+    """Ask the broker's gate how it would decide, without anybody connecting.
+
+    ``tenant_id`` was verified by ui_iot, the one NATS user that may publish on this subject.
+    """
+
+    rpc = "pulse.rpc.mqtt_authz.dry_run"
+    tenant_id: UUID
+    device_id: UUID
+    action: Literal["connect", "publish", "subscribe"]
+    topic: str = ""
+    qos: Literal[0, 1, 2] = 0
+    retain: bool = False
+    at: datetime | None = None
+    """When; None is now.  Dates are judged by it, and states as they are now."""
+
+
+class DryRunReply(Wire):
+    """``reason`` is ``allowed`` or why not; ``rule`` is the one that decides, of the rules that the device has."""
+
+    allowed: bool
+    reason: str
+    rule: str | None = None
+    serial_number: str | None = None
 
 
 class CommandRequest(Call):

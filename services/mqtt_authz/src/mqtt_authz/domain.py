@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from pulse_common.identity import TenantId
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connect:
@@ -52,14 +54,52 @@ class Standing:
             and self.tenant_active
         )
 
+    def good_for(self, tenant: UUID, device: UUID) -> bool:
+        """Whether nothing speaks against the device, and it is the one that the certificate names."""
+        return self.good and (self.tenant, self.device) == (tenant, device)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """The device of a session."""
+
+    tenant: TenantId
+    device: UUID
+    serial_number: str
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
-    """The session may do what ``rules`` allow and nothing else, until ``expires_at`` (Unix seconds)."""
+    """The session may do what ``rules`` allow and nothing else, until ``expires_at`` (Unix seconds).
 
-    rules: tuple[acl.Rule, ...]
-    attributes: tuple[tuple[str, str], ...]
+    Of a device, or of the service that has a name.
+    """
+
+    device: Whose | None
+    service: str
     expires_at: int | None
+
+    @property
+    def rules(self) -> tuple[acl.Rule, ...]:
+        if self.device is None:
+            return acl.SERVICE_RULES[self.service]
+        return acl.device_rules(self.device.tenant, self.device.device)
+
+    @property
+    def attributes(self) -> tuple[tuple[str, str], ...]:
+        """What the broker keeps of the session, and tells us with each question about it."""
+        if self.device is None:
+            return (("service", self.service),)
+        return (
+            ("tenant", str(self.device.tenant)),
+            ("device", str(self.device.device)),
+            # By which a sweep tells a session of a revoked certificate from one of its successor.
+            ("serial", self.device.serial_number),
+        )
+
+
+def admitted_device(tenant: TenantId, device: UUID, serial_number: str, ends: int) -> Admitted:
+    return Admitted(Whose(tenant, device, serial_number), "", ends)
 
 
 def identify(certificate: bytes) -> DeviceCertificate | Denied:
@@ -76,9 +116,10 @@ def check_names(connect: Connect, holder: DeviceCertificate, now: datetime) -> D
         return Denied(Reason.CERTIFICATE_NOT_YET_VALID)
     if int(holder.not_after.timestamp()) <= now.timestamp():
         return Denied(Reason.CERTIFICATE_EXPIRED)
-    if connect.client_id != str(holder.device):
+    name = str(holder.device)
+    if connect.client_id != name:
         return Denied(Reason.CLIENT_ID_MISMATCH, f"client id {connect.client_id[:64]!r}")
-    if connect.username not in {"", str(holder.device)}:
+    if connect.username not in {"", name}:
         return Denied(Reason.USERNAME_MISMATCH, f"user name {connect.username[:64]!r}")
     return None
 
@@ -92,16 +133,8 @@ def admit_device(holder: DeviceCertificate, standing: Standing | None) -> Admitt
     against = _speaks_against(standing)
     if against is not None:
         return Denied(against)
-    return Admitted(
-        rules=acl.device_rules(holder.tenant, holder.device),
-        attributes=(
-            ("tenant", str(holder.tenant)),
-            ("device", str(holder.device)),
-            # By which a sweep tells a session of a revoked certificate from one of its successor.
-            ("serial", holder.serial_number),
-        ),
-        expires_at=int(holder.not_after.timestamp()),
-    )
+    ends = int(holder.not_after.timestamp())
+    return admitted_device(holder.tenant, holder.device, holder.serial_number, ends)
 
 
 def _speaks_against(standing: Standing) -> Reason | None:
@@ -119,11 +152,10 @@ def _speaks_against(standing: Standing) -> Reason | None:
 def admit_service(connect: Connect, password: bytes) -> Admitted | Denied:
     """Let one of our own services in; only for a CONNECT that came without a certificate."""
     right = hmac.compare_digest(connect.password.encode(), password)
-    rules = acl.SERVICE_RULES.get(connect.username)
-    if rules is None:
+    if connect.username not in acl.SERVICE_RULES:
         return Denied(Reason.NO_CERTIFICATE)
     if not right:
         return Denied(Reason.WRONG_PASSWORD)
     if not acl.is_service_client_id(connect.client_id):
         return Denied(Reason.SERVICE_CLIENT_ID)
-    return Admitted(rules=rules, attributes=(("service", connect.username),), expires_at=None)
+    return Admitted(None, connect.username, None)

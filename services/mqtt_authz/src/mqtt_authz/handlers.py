@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_ALLOWED = {
+    question: metrics.DECISIONS.labels(question, Reason.ALLOWED)
+    for question in ("mqtt-auth", "mqtt-acl")
+}
 DECISION_SECONDS = 3.0
 """Less than the broker waits (5 s), so that the refusal is ours, with its reason, and not a time-out."""
 
@@ -64,10 +68,12 @@ class Gate:
 
     async def _judge_connect(self, body: bytes) -> Admitted | Denied:
         connect = emqx.parse_connect(body)
-        structlog.contextvars.bind_contextvars(client_id=connect.client_id[:64])
         if connect.certificate is None:
+            structlog.contextvars.bind_contextvars(client_id=connect.client_id[:64])
             return domain.admit_service(connect, self.admin_password)
         known = self.standings.recall(hashlib.sha256(connect.certificate).digest())
+        if known is None:
+            structlog.contextvars.bind_contextvars(client_id=connect.client_id[:64])
         holder = known.holder if known else domain.identify(connect.certificate)
         if isinstance(holder, Denied):
             return holder
@@ -149,9 +155,9 @@ async def _judged(
 
 def _account(question: str, verdict: Verdict) -> None:
     """Count every verdict; a line in the log for a refusal, since a herd of good ones would drown it."""
-    reason = verdict.reason if isinstance(verdict, Denied) else Reason.ALLOWED
-    metrics.DECISIONS.labels(question, reason).inc()
-    if isinstance(verdict, Denied):
-        detail = {"detail": verdict.detail} if verdict.detail else {}
-        log.info("mqtt_denied", question=question, reason=reason.value, **detail)
-    structlog.contextvars.unbind_contextvars("client_id", "action", "topic")
+    if not isinstance(verdict, Denied):
+        _ALLOWED[question].inc()
+        return
+    metrics.DECISIONS.labels(question, verdict.reason).inc()
+    detail = {"detail": verdict.detail} if verdict.detail else {}
+    log.info("mqtt_denied", question=question, reason=verdict.reason.value, **detail)

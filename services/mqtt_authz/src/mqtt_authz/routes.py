@@ -17,7 +17,6 @@ ONLY_THE_BROKER = frozenset({BROKER})
 
 def endpoints(gate: Gate, readiness: Readiness) -> list[Endpoint]:
     return [
-        *health.endpoints(readiness),
         Guarded(
             method="POST",
             path="/api/v1/internal/mqtt-auth",
@@ -30,4 +29,6 @@ def endpoints(gate: Gate, readiness: Readiness) -> list[Endpoint]:
             roles=ONLY_THE_BROKER,
             handler=gate.act,
         ),
+        # Last: routes are tried in order, and the broker's come by the thousand.
+        *health.endpoints(readiness),
     ]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mqtt_authz import metrics
@@ -39,6 +39,7 @@ BATCH = 256
 MOST_LOADS = 4
 MOST_MARKS = 10_000
 _ATTEMPTS = 3
+_REMEMBERED = metrics.STANDINGS.labels("remembered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Standings:
         self._heard: int | None = None
         self._generation = 0
         self._marks: dict[UUID, int] = {}
+        self._issuers: dict[UUID, UUID] = {}
         self._all_marked = 0
         self._flights: dict[bytes, asyncio.Future[Found]] = {}
         self._waiting: list[bytes] = []
@@ -106,7 +108,7 @@ class Standings:
         if known is None or known.loaded_at + FRESH_SECONDS <= self._monotonic():
             return None
         self._known.move_to_end(fingerprint)
-        metrics.STANDINGS.labels("remembered").inc()
+        _REMEMBERED.inc()
         return known
 
     async def find(self, holder: DeviceCertificate) -> Standing | None:
@@ -157,9 +159,13 @@ class Standings:
     def _remember(self, holder: DeviceCertificate, found: Found) -> None:
         fingerprint, standing = holder.fingerprint, found.standing
         hearing = self._hearing()
-        if standing is None or not standing.good or hearing is None or hearing != self._heard:
+        deaf = hearing is None or hearing != self._heard
+        if deaf or standing is None or not standing.good_for(holder.tenant, holder.device):
             self._known.pop(fingerprint, None)
             return
+        # One UUID object for each name, and one for each issuer of many.
+        issuer = self._issuers.setdefault(standing.issuer, standing.issuer)
+        standing = replace(standing, tenant=holder.tenant, device=holder.device, issuer=issuer)
         self._known[fingerprint] = Known(holder, standing, found.began, self._monotonic())
         self._known.move_to_end(fingerprint)
         if len(self._known) > self._most:

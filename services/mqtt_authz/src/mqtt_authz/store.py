@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mqtt_authz.broker import Session
+from mqtt_authz.certificate import DeviceCertificate
 from mqtt_authz.domain import Standing
 from pulse_common.identity import TenantId
 from pulse_common.ids import new_id
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from mqtt_authz.denials import Row
-    from pulse_common.tenancy import TenantTx, Tx
+    from mqtt_authz.denials import Row as DenialRow
+    from pulse_common.tenancy import Row, TenantTx, Tx
 
 # For each fingerprint one look-up by its unique index, then three by primary key.
 _STANDINGS = """
@@ -93,6 +94,21 @@ _WELCOME = """
                     WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
                       AND c.status = 'valid' AND c.not_after > %(now)s AND i.status NOT IN ('retired', 'revoked'))
 """
+# The certificate that a device would show: one that counts before one that does not, the longest first.
+_CERTIFICATE = """
+    SELECT d.tenant_id, d.device_id, c.issuer_id, c.serial_number, c.fingerprint_sha256, c.not_before, c.not_after,
+           c.status = 'valid'  AS certificate_valid,
+           i.status NOT IN ('retired', 'revoked') AS issuer_active,
+           d.status = 'active' AS device_active,
+           t.status = 'active' AS tenant_active
+      FROM devices d
+      JOIN tenants t ON t.tenant_id = d.tenant_id
+      LEFT JOIN certificates c ON c.tenant_id = d.tenant_id AND c.device_id = d.device_id
+      LEFT JOIN issuers i ON i.issuer_id = c.issuer_id
+     WHERE d.tenant_id = %(tenant_id)s AND d.device_id = %(device_id)s
+     ORDER BY (c.status = 'valid') DESC NULLS LAST, c.not_after DESC
+     LIMIT 1
+"""
 # COPY refuses tables with row-level security, so the rows come as one JSON value.
 _INSERT_DENIALS = """
     INSERT INTO broker_denials (tenant_id, denial_id, device_id, at, action, reason, rule, topic, serial_number,
@@ -109,6 +125,14 @@ _DELETE_OLD_DENIALS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Of a device without any certificate both are None."""
+
+    holder: DeviceCertificate | None
+    standing: Standing | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unwelcome:
     """A session that may not be; ``tenant_active`` is false when the tenant's suspension is reason enough."""
@@ -121,18 +145,37 @@ class Unwelcome:
 async def find_standings(tx: Tx, fingerprints: Sequence[bytes]) -> dict[bytes, Standing]:
     """Return what is known, by fingerprint; nothing for a certificate that we never issued."""
     rows = await tx.all(_STANDINGS, {"fingerprints": list(fingerprints)})
-    return {
-        bytes(row["fingerprint_sha256"]): Standing(
-            tenant=row["tenant_id"],
-            device=row["device_id"],
-            issuer=row["issuer_id"],
-            certificate_valid=row["certificate_valid"],
-            issuer_active=row["issuer_active"],
-            device_active=row["device_active"],
-            tenant_active=row["tenant_active"],
-        )
-        for row in rows
-    }
+    return {bytes(row["fingerprint_sha256"]): _standing(row) for row in rows}
+
+
+async def find_credentials(tx: TenantTx, device_id: UUID) -> Credentials | None:
+    """Return what a device has to show; None when there is no such device."""
+    row = await tx.one_or_none(_CERTIFICATE, {"tenant_id": tx.tenant, "device_id": device_id})
+    if row is None:
+        return None
+    if row["serial_number"] is None:
+        return Credentials(None, None)
+    holder = DeviceCertificate(
+        tenant=TenantId(row["tenant_id"]),
+        device=row["device_id"],
+        fingerprint=bytes(row["fingerprint_sha256"]),
+        serial_number=row["serial_number"],
+        not_before=row["not_before"],
+        not_after=row["not_after"],
+    )
+    return Credentials(holder, _standing(row))
+
+
+def _standing(row: Row) -> Standing:
+    return Standing(
+        tenant=row["tenant_id"],
+        device=row["device_id"],
+        issuer=row["issuer_id"],
+        certificate_valid=row["certificate_valid"],
+        issuer_active=row["issuer_active"],
+        device_active=row["device_active"],
+        tenant_active=row["tenant_active"],
+    )
 
 
 async def take_turn(tx: TenantTx, device_id: UUID) -> bool:
@@ -202,7 +245,7 @@ async def confirm_device(tx: TenantTx, device_id: UUID, now: datetime) -> None:
     await tx.execute(_CONFIRM_DEVICE, values)
 
 
-async def insert_denials(tx: Tx, rows: Sequence[Row]) -> int:
+async def insert_denials(tx: Tx, rows: Sequence[DenialRow]) -> int:
     """Write many tenants' refusals at once; those of devices that do not exist are left out."""
     values = [
         {
