@@ -14,9 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cert_worker.authority import Authority, Place, open_authority
+from cert_worker import crl
+from cert_worker.authority import Authorities, Authority, Place, open_authorities
+from cert_worker.domain import ShardId, shard_of
 from cert_worker.handlers.revoke import Revoking
 from cert_worker.handlers.sign import Signing
+from cert_worker.issuing import Issuing
 from cert_worker.profile import DeviceProfile
 from cert_worker.publisher import CrlPublisher
 from pulse_common import migrations
@@ -30,6 +33,16 @@ if TYPE_CHECKING:
     from conftest import Postgres
 
 BASE_URL = "http://pki.test:8480/pki"
+SHARDS = 4
+PROFILES = {
+    "device": DeviceProfile(base_url=BASE_URL, lifetime=timedelta(days=90)),
+    "meter": DeviceProfile(
+        base_url=BASE_URL,
+        lifetime=timedelta(days=365),
+        name="meter",
+        key_types=frozenset({"P-256"}),
+    ),
+}
 PASSPHRASE = b"a-passphrase-of-at-least-32-characters"
 
 
@@ -88,7 +101,8 @@ def own_database(postgres: Postgres, pytestconfig: pytest.Config) -> FreshDataba
 def fresh(own_database: FreshDatabase) -> FreshDatabase:
     with own_database.connect() as rows:
         rows.execute(
-            "DELETE FROM certificates; DELETE FROM issuers; DELETE FROM devices; DELETE FROM tenants; "
+            "DELETE FROM crl_pending; DELETE FROM crl_shards; DELETE FROM certificates; DELETE FROM issuers; "
+            " DELETE FROM devices; DELETE FROM tenants; "
             "DELETE FROM outbox; DELETE FROM audit_log"
         )
     return own_database
@@ -113,12 +127,19 @@ def clock() -> HeldClock:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(directory=tmp_path / "ca", passphrase=PASSPHRASE, base_url=BASE_URL)
+    return Place(
+        directory=tmp_path / "ca", passphrase=PASSPHRASE, base_url=BASE_URL, crl_shards=SHARDS
+    )
 
 
 @pytest.fixture
-async def authority(database: Database, place: Place, clock: HeldClock) -> Authority:
-    return await open_authority(database, place, clock)
+async def authorities(database: Database, place: Place, clock: HeldClock) -> Authorities:
+    return await open_authorities(database, place, clock)
+
+
+@pytest.fixture
+def authority(authorities: Authorities) -> Authority:
+    return authorities.of_profile("device")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +147,7 @@ class Service:
     """The parts of one running replica, but for the wires."""
 
     database: Database
+    authorities: Authorities
     authority: Authority
     publisher: CrlPublisher
     signing: Signing
@@ -138,24 +160,40 @@ class Service:
 
 @pytest.fixture
 async def service(
-    database: Database, authority: Authority, clock: HeldClock, fresh: FreshDatabase
+    database: Database,
+    authorities: Authorities,
+    authority: Authority,
+    clock: HeldClock,
+    fresh: FreshDatabase,
 ) -> AsyncIterator[Service]:
-    publisher = make_publisher(database, authority, clock)
-    await publisher.publish()
-    profile = DeviceProfile(base_url=BASE_URL, lifetime=timedelta(days=90))
+    publisher = make_publisher(database, authorities, clock)
+    await publisher.follow()
+    issuing = Issuing(authorities=authorities, profiles=PROFILES, clock=clock)
     with fresh.connect() as rows:
         yield Service(
             database=database,
+            authorities=authorities,
             authority=authority,
             publisher=publisher,
-            signing=Signing(database=database, authority=authority, profile=profile, clock=clock),
+            signing=Signing(database=database, issuing=issuing, clock=clock),
             revoking=Revoking(database=database, publisher=publisher, clock=clock),
             rows=rows,
         )
 
 
-def make_publisher(database: Database, authority: Authority, clock: HeldClock) -> CrlPublisher:
-    return CrlPublisher(database=database, authority=authority, base_url=BASE_URL, clock=clock)
+def make_publisher(database: Database, authorities: Authorities, clock: HeldClock) -> CrlPublisher:
+    return CrlPublisher(database=database, authorities=authorities, base_url=BASE_URL, clock=clock)
+
+
+def shard_with(authority: Authority, serial: str) -> ShardId:
+    """Say which list tells of a certificate."""
+    return ShardId(authority.issuing.issuer_id, shard_of(int(serial, 16), SHARDS))
+
+
+def listed(publisher: CrlPublisher, shard: ShardId) -> set[str]:
+    found = publisher.current(shard)
+    assert found is not None
+    return {f"{serial:x}" for serial in crl.serials(found.der)}
 
 
 def make_csr(key: ec.EllipticCurvePrivateKey | None = None) -> str:

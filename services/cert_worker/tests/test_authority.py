@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from services.cert_worker.tests.conftest import PASSPHRASE, HeldClock
 
-from cert_worker.authority import Authority, Place, open_authority
+from cert_worker.authority import Authority, Place, open_authorities
 from cert_worker.ca import CaRefused, FileSigner, key_file
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from pulse_common.tenancy import Database
 
 pytestmark = pytest.mark.anyio
+
+
+async def open_authority(database: Database, place: Place, clock: HeldClock) -> Authority:
+    return (await open_authorities(database, place, clock)).of_profile("device")
 
 
 def issuing_key(authority: Authority, place: Place) -> Path:
@@ -156,7 +160,7 @@ async def test_directory_of_a_lost_database_refuses(
 ) -> None:
     before = sorted(place.directory.iterdir())
     with fresh.connect() as rows:
-        rows.execute("DELETE FROM issuers")
+        rows.execute("DELETE FROM crl_shards; DELETE FROM issuers")
 
     with pytest.raises(CaRefused, match="restore the database"):
         await open_authority(database, place, clock)

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from cert_worker import crl, profile
 from cert_worker.ca import FileSigner
-from cert_worker.domain import Revocation
+from cert_worker.domain import Issuer, Revocation, ShardId
 from pulse_common.events import RevocationReason
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 987_654, UTC)
 SECOND = NOW.replace(microsecond=0)
 ISSUER_ID = uuid4()
-URL = profile.crl_url("http://pki.test/pki", ISSUER_ID)
+URL = profile.crl_url("http://pki.test/pki", ShardId(ISSUER_ID, 0))
 SIGNER = FileSigner(ec.generate_private_key(ec.SECP256R1()))
 ISSUER = SIGNER.sign_certificate(profile.root_certificate(ISSUER_ID, SIGNER.public_key, now=NOW))
 
@@ -56,8 +56,7 @@ def test_scope_is_the_distribution_point_of_the_certificates() -> None:
     leaf = profile.device_certificate(
         profile.DeviceName(uuid4(), uuid4()),
         ec.generate_private_key(ec.SECP256R1()).public_key(),
-        issuer_id=ISSUER_ID,
-        issuer=ISSUER,
+        issuer=Issuer(issuer_id=ISSUER_ID, kind="issuing", certificate=ISSUER, crl_shards=1),
         profile=profile.DeviceProfile(base_url="http://pki.test/pki", lifetime=timedelta(days=1)),
         now=NOW,
     )

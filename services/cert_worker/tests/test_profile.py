@@ -15,6 +15,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from cert_worker import profile
 from cert_worker.ca import FileSigner
+from cert_worker.domain import Issuer, shard_of
 from cert_worker.profile import DeviceName, DeviceProfile
 from pulse_common.errors import Unavailable
 
@@ -37,6 +38,7 @@ ISSUING = ROOT_SIGNER.sign_certificate(
         ISSUING_ID, SIGNER.public_key, root_id=ROOT_ID, root=ROOT, base_url=BASE_URL, now=NOW
     )
 )
+ISSUER = Issuer(issuer_id=ISSUING_ID, kind="issuing", certificate=ISSUING)
 P256 = ec.generate_private_key(ec.SECP256R1()).public_key()
 P384 = ec.generate_private_key(ec.SECP384R1()).public_key()
 RSA = rsa.generate_private_key(65537, 2048).public_key()
@@ -49,8 +51,7 @@ def issue(
     builder = profile.device_certificate(
         DeviceName(TENANT, DEVICE),
         key,
-        issuer_id=ISSUING_ID,
-        issuer=ISSUING,
+        issuer=ISSUER,
         profile=DeviceProfile(base_url=BASE_URL, lifetime=lifetime),
         now=now,
     )
@@ -117,8 +118,9 @@ def test_distribution_point_and_issuer_are_named() -> None:
     (point,) = extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     (described,) = extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
 
+    shard = shard_of(CERTIFICATE.serial_number, ISSUER.crl_shards)
     assert point.full_name == [
-        x509.UniformResourceIdentifier(f"{BASE_URL}/{ISSUING_ID}.crl"),
+        x509.UniformResourceIdentifier(f"{BASE_URL}/{ISSUING_ID}/{shard}.crl"),
     ]
     assert (point.relative_name, point.reasons, point.crl_issuer) == (None, None, None)
     assert described.access_method == AuthorityInformationAccessOID.CA_ISSUERS
@@ -192,8 +194,7 @@ def test_device_certificate_can_not_issue() -> None:
     builder = profile.device_certificate(
         DeviceName(TENANT, uuid4()),
         P256,
-        issuer_id=ISSUING_ID,
-        issuer=leaf,
+        issuer=Issuer(issuer_id=ISSUING_ID, kind="issuing", certificate=leaf),
         profile=DeviceProfile(base_url=BASE_URL, lifetime=timedelta(days=1)),
         now=NOW,
     )

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
 from prometheus_client import REGISTRY
 from services.cert_worker.tests.conftest import (
     HeldClock,
+    listed,
     make_publisher,
     revoke_request,
     sign_request,
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from services.cert_worker.tests.conftest import FreshDatabase, Service
 
-    from cert_worker.authority import Authority
+    from cert_worker.authority import Authorities
+    from cert_worker.crl import Crl
     from cert_worker.publisher import CrlPublisher
 
 pytestmark = pytest.mark.anyio
@@ -32,11 +33,11 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def replica(
-    fresh: FreshDatabase, authority: Authority, clock: HeldClock
+    fresh: FreshDatabase, authorities: Authorities, clock: HeldClock
 ) -> AsyncIterator[CrlPublisher]:
     database = Database(fresh.url, name="second replica")
     await database.open()
-    yield make_publisher(database, authority, clock)
+    yield make_publisher(database, authorities, clock)
     await database.close()
 
 
@@ -48,8 +49,11 @@ async def revoke_one(service: Service, fresh: FreshDatabase) -> str:
 
 
 def serials(publisher: CrlPublisher) -> set[str]:
-    found = x509.load_der_x509_crl(publisher.current.der)
-    return {f"{entry.serial_number:x}" for entry in found}
+    return set().union(*(listed(publisher, shard) for shard in publisher.lists))
+
+
+def first_of(publisher: CrlPublisher) -> Crl:
+    return publisher.lists[min(publisher.lists)]
 
 
 async def wait_until_listed(publisher: CrlPublisher, serial: str) -> None:
@@ -73,52 +77,52 @@ async def test_replicas_serve_the_same_bytes(
     service: Service, replica: CrlPublisher, fresh: FreshDatabase
 ) -> None:
     await replica.follow()
-    assert replica.current == service.publisher.current
+    assert replica.lists == service.publisher.lists
     serial = await revoke_one(service, fresh)
     await service.publisher.publish()
 
     await replica.follow()
 
     assert serial in serials(replica)
-    assert replica.current == service.publisher.current
+    assert replica.lists == service.publisher.lists
 
 
 async def test_replicas_that_publish_at_once_take_numbers_of_their_own(
     service: Service, replica: CrlPublisher
 ) -> None:
-    first = service.publisher.current.number
+    first = first_of(service.publisher).number
 
     await asyncio.gather(*(p.publish() for p in (service.publisher, replica) * 4))
 
-    assert max(service.publisher.current.number, replica.current.number) == first + 8
+    assert max(first_of(service.publisher).number, first_of(replica).number) == first + 8
 
 
 async def test_hourly_list_is_made_by_one_replica_alone(
     service: Service, replica: CrlPublisher, clock: HeldClock
 ) -> None:
-    first = service.publisher.current.number
+    first = first_of(service.publisher).number
     clock.move(timedelta(minutes=59))
     await service.publisher.follow()
-    assert service.publisher.current.number == first
+    assert first_of(service.publisher).number == first
     clock.move(timedelta(minutes=1))
 
     await asyncio.gather(service.publisher.follow(), replica.follow())
 
-    assert service.publisher.current == replica.current
-    assert service.publisher.current.number == first + 1
-    assert service.publisher.current.this_update == clock().replace(microsecond=0)
+    assert service.publisher.lists == replica.lists
+    assert first_of(service.publisher).number == first + 1
+    assert first_of(service.publisher).this_update == clock().replace(microsecond=0)
 
 
 async def test_clock_that_was_set_back_does_not_make_an_older_list(
     service: Service, clock: HeldClock
 ) -> None:
-    before = service.publisher.current
+    before = first_of(service.publisher)
     clock.move(-timedelta(days=2))
 
     await service.publisher.publish()
 
-    assert service.publisher.current.number == before.number + 1
-    assert service.publisher.current.this_update == before.this_update
+    assert first_of(service.publisher).number == before.number + 1
+    assert first_of(service.publisher).this_update == before.this_update
 
 
 async def test_expired_certificate_stays_listed_for_one_more_lifetime_of_a_list(
@@ -142,7 +146,7 @@ async def test_certificates_are_issued_while_a_list_is_being_made(
 ) -> None:
     tenant_id, device_id = fresh.add_device()
     with fresh.connect() as rows, rows.transaction():
-        rows.execute("SELECT FROM issuers FOR NO KEY UPDATE")
+        rows.execute("SELECT FROM crl_shards FOR NO KEY UPDATE")
 
         async with asyncio.timeout(5):
             await service.signing.sign(sign_request(tenant_id, device_id))
@@ -163,7 +167,7 @@ async def test_readiness_is_red_without_a_list_and_before_it_goes_stale(
 
 
 async def test_number_and_date_are_measured(service: Service) -> None:
-    current = service.publisher.current
+    current = first_of(service.publisher)
 
     assert REGISTRY.get_sample_value("pulse_crl_number") == current.number
     assert (

@@ -8,7 +8,12 @@ from uuid import uuid4
 
 import pytest
 from cryptography import x509
-from services.cert_worker.tests.conftest import HeldClock, revoke_request, sign_request
+from services.cert_worker.tests.conftest import (
+    HeldClock,
+    revoke_request,
+    shard_with,
+    sign_request,
+)
 
 from pulse_common.errors import NotFound
 
@@ -23,8 +28,11 @@ REVOCATIONS = (
 
 
 def listed(service: Service) -> dict[str, x509.RevokedCertificate]:
-    found = x509.load_der_x509_crl(service.publisher.current.der)
-    return {f"{entry.serial_number:x}": entry for entry in found}
+    return {
+        f"{entry.serial_number:x}": entry
+        for one in service.publisher.lists.values()
+        for entry in x509.load_der_x509_crl(one.der)
+    }
 
 
 async def test_every_valid_certificate_is_revoked_with_an_event_each(
@@ -133,13 +141,14 @@ async def test_revocation_is_on_the_next_list_and_the_number_goes_up(
 ) -> None:
     tenant_id, device_id = fresh.add_device()
     issued = await service.signing.sign(sign_request(tenant_id, device_id))
-    before = service.publisher.current.number
+    shard = shard_with(service.authority, issued.serial_number)
+    before = service.publisher.lists[shard].number
 
     await service.revoking.revoke(revoke_request(tenant_id, device_id))
     await service.publisher.publish()
 
     entry = listed(service)[issued.serial_number]
-    assert service.publisher.current.number == before + 1
+    assert service.publisher.lists[shard].number == before + 1
     assert entry.revocation_date_utc == clock().replace(microsecond=0)
     assert entry.extensions.get_extension_for_class(x509.CRLReason).value == x509.CRLReason(
         x509.ReasonFlags.key_compromise

@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 
 from cert_worker.app import create_app
+from cert_worker.domain import ShardId
 from cert_worker.handlers.pki import Pki
 from cert_worker.routes import endpoints
 from pulse_common.health import Readiness
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
     from services.cert_worker.tests.conftest import HeldClock, Service
 
+    from cert_worker.crl import Crl
+
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def pki(service: Service, clock: HeldClock) -> Pki:
-    return Pki(authority=service.authority, publisher=service.publisher, clock=clock)
+    return Pki(authorities=service.authorities, publisher=service.publisher, clock=clock)
 
 
 @pytest.fixture
@@ -40,14 +43,20 @@ def issuing(service: Service) -> str:
     return str(service.authority.issuing.issuer_id)
 
 
+def first_list(service: Service) -> Crl:
+    found = service.publisher.current(ShardId(service.authority.issuing.issuer_id, 0))
+    assert found is not None
+    return found
+
+
 async def test_routes_are_exactly_these_and_all_open(pki: Pki) -> None:
     every = [*endpoints(pki), *health_endpoints(Readiness())]
 
     assert all(isinstance(endpoint, Open) for endpoint in every)
     assert [(endpoint.method, endpoint.path) for endpoint in every] == [
         ("GET", "/pki/bundle.pem"),
-        ("GET", "/pki/{issuer_id}.crl"),
-        ("GET", "/pki/{issuer_id}.crl.der"),
+        ("GET", "/pki/{issuer_id}/{shard}.crl"),
+        ("GET", "/pki/{issuer_id}/{shard}.crl.der"),
         ("GET", "/pki/{issuer_id}.crt"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
@@ -58,7 +67,7 @@ async def test_routes_are_exactly_these_and_all_open(pki: Pki) -> None:
 async def test_distribution_point_serves_pem_which_emqx_wants(
     client: httpx2.AsyncClient, service: Service
 ) -> None:
-    answer = await client.get(f"/pki/{issuing(service)}.crl")
+    answer = await client.get(f"/pki/{issuing(service)}/0.crl")
 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/x-pem-file"
@@ -68,10 +77,10 @@ async def test_distribution_point_serves_pem_which_emqx_wants(
 
 
 async def test_der_list_is_the_same_list(client: httpx2.AsyncClient, service: Service) -> None:
-    answer = await client.get(f"/pki/{issuing(service)}.crl.der")
+    answer = await client.get(f"/pki/{issuing(service)}/0.crl.der")
 
     assert answer.headers["content-type"] == "application/pkix-crl"
-    assert answer.content == service.publisher.current.der
+    assert answer.content == first_list(service).der
 
 
 @pytest.mark.parametrize("kind", ["issuing", "root"])
@@ -110,7 +119,7 @@ async def test_urls_in_a_certificate_lead_to_what_it_needs(
     assert x509.load_der_x509_certificate(answer.content) == service.authority.root.certificate
 
 
-@pytest.mark.parametrize("ending", ["crl", "crl.der", "crt"])
+@pytest.mark.parametrize("ending", ["/0.crl", "/0.crl.der", ".crt"])
 @pytest.mark.parametrize(
     "name",
     [
@@ -127,30 +136,39 @@ async def test_anything_else_is_a_404_problem(
 ) -> None:
     wanted = name.replace("ISSUING", issuing(service).upper())
 
-    answer = await client.get(f"/pki/{wanted}.{ending}")
+    answer = await client.get(f"/pki/{wanted}{ending}")
 
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_root_has_no_list(client: httpx2.AsyncClient, service: Service) -> None:
-    answer = await client.get(f"/pki/{service.authority.root.issuer_id}.crl")
+    answer = await client.get(f"/pki/{service.authority.root.issuer_id}/0.crl")
+
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("shard", ["4", "-1", "00", "x", "1e0", "\u0661", "99999999999999999999"])
+async def test_shard_that_is_none_is_not_found(
+    client: httpx2.AsyncClient, service: Service, shard: str
+) -> None:
+    answer = await client.get(f"/pki/{issuing(service)}/{shard}.crl")
 
     assert answer.status_code == 404
 
 
 async def test_head_is_answered(client: httpx2.AsyncClient, service: Service) -> None:
-    answer = await client.head(f"/pki/{issuing(service)}.crl")
+    answer = await client.head(f"/pki/{issuing(service)}/0.crl")
 
     assert answer.status_code == 200
-    assert int(answer.headers["content-length"]) == len(service.publisher.current.pem)
+    assert int(answer.headers["content-length"]) == len(first_list(service).pem)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 async def test_nothing_can_be_written(
     client: httpx2.AsyncClient, service: Service, method: str
 ) -> None:
-    answer = await client.request(method, f"/pki/{issuing(service)}.crl")
+    answer = await client.request(method, f"/pki/{issuing(service)}/0.crl")
 
     assert answer.status_code == 405
 
@@ -158,7 +176,7 @@ async def test_nothing_can_be_written(
 async def test_known_list_is_not_sent_again_and_a_new_one_is(
     client: httpx2.AsyncClient, service: Service
 ) -> None:
-    path = f"/pki/{issuing(service)}.crl"
+    path = f"/pki/{issuing(service)}/0.crl"
     known = {"if-none-match": f'"x", W/{(await client.get(path)).headers["etag"]}'}
 
     again = await client.get(path, headers=known)
@@ -171,13 +189,13 @@ async def test_known_list_is_not_sent_again_and_a_new_one_is(
 async def test_nobody_caches_a_list_past_its_end(
     client: httpx2.AsyncClient, service: Service, clock: HeldClock
 ) -> None:
-    path = f"/pki/{issuing(service)}.crl"
+    path = f"/pki/{issuing(service)}/0.crl"
 
     async def max_age() -> str:
         return (await client.get(path)).headers["cache-control"].split(",")[1].strip()
 
     assert await max_age() == "max-age=60"
-    clock.now = service.publisher.current.next_update - timedelta(seconds=30)
+    clock.now = first_list(service).next_update - timedelta(seconds=30)
     assert await max_age() == "max-age=30"
     clock.move(timedelta(minutes=1))
     assert await max_age() == "max-age=0"

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from cert_worker.authority import Place, open_authority
+from cert_worker.authority import Place, open_authorities
 from cert_worker.ca import CaRefused
+from cert_worker.domain import DEVICE_PROFILE
 from cert_worker.handlers.pki import Pki
 from cert_worker.handlers.revoke import Revoking
 from cert_worker.handlers.sign import Signing
+from cert_worker.issuing import Issuing
 from cert_worker.profile import DeviceProfile
 from cert_worker.publisher import CrlPublisher
 from cert_worker.routes import endpoints
+from cert_worker.sealing.start import start_sealing
+from cert_worker.settings import ProfileSetting
+from cert_worker.weak_keys import NO_LIST, Blocklist
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
 from pulse_common.errors import Unauthenticated
@@ -22,11 +27,14 @@ from pulse_common.outbox import Relay
 from pulse_common.runtime import EXIT_CONFIG
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.applications import Starlette
     from starlette.requests import Request
 
-    from cert_worker.authority import Authority
+    from cert_worker.authority import Authorities
     from cert_worker.settings import Settings
+    from pulse_common.http import Endpoint
     from pulse_common.identity import Principal
     from pulse_common.runtime import Runtime
     from pulse_common.tenancy import Database
@@ -39,50 +47,81 @@ async def refuse_everybody(_: Request) -> Principal:
     raise Unauthenticated("nobody signs in here")
 
 
-def create_app(*, pki: Pki, readiness: health.Readiness) -> Starlette:
-    return build_app([*endpoints(pki), *health.endpoints(readiness)], refuse_everybody)
+def create_app(
+    *, pki: Pki, readiness: health.Readiness, sealing: Sequence[Endpoint] = ()
+) -> Starlette:
+    return build_app([*endpoints(pki), *sealing, *health.endpoints(readiness)], refuse_everybody)
 
 
 async def start(settings: Settings, runtime: Runtime) -> Starlette:
     database = await parts.open_database(runtime, settings.database_url, NAME)
-    authority = await _authority(settings, database)
+    authorities = await _authorities(settings, database)
     publisher = CrlPublisher(
         database=database,
-        authority=authority,
+        authorities=authorities,
         base_url=settings.crl_base_url,
         clock=system_clock,
     )
     # At every start: a revocation that was committed just before a crash is listed now at the latest.
-    await publisher.publish()
+    await publisher.follow()
     runtime.readiness.add("crl", publisher.check)
     bus = await parts.connect_bus(runtime, settings, NAME)
     await bus.ensure_stream(events.STREAM_EVENTS)
-    signing = Signing(
-        database=database,
-        authority=authority,
-        profile=DeviceProfile(
-            base_url=settings.crl_base_url,
-            lifetime=timedelta(days=settings.certificate_lifetime_days),
-        ),
+    issuing = Issuing(
+        authorities=authorities,
+        profiles=_profiles(settings),
         clock=system_clock,
+        lint_share=settings.lint_share,
+        blocklist=_blocklist(settings),
     )
+    signing = Signing(database=database, issuing=issuing, clock=system_clock)
     revoking = Revoking(database=database, publisher=publisher, clock=system_clock)
     runtime.spawn("crl publisher", publisher.run())
     runtime.spawn("outbox relay", Relay(database, bus).run())
     await bus.answer(events.SignRequest, signing.sign)
     await bus.answer(events.RevokeRequest, revoking.revoke)
-    pki = Pki(authority=authority, publisher=publisher, clock=system_clock)
-    return create_app(pki=pki, readiness=runtime.readiness)
+    await bus.answer(events.RevokeCertificatesRequest, revoking.revoke_certificates)
+    await bus.answer(events.ReleaseCertificatesRequest, revoking.release_certificates)
+    pki = Pki(authorities=authorities, publisher=publisher, clock=system_clock)
+    sealing = await start_sealing(settings, runtime, database, bus)
+    return create_app(pki=pki, readiness=runtime.readiness, sealing=sealing)
 
 
-async def _authority(settings: Settings, database: Database) -> Authority:
+async def _authorities(settings: Settings, database: Database) -> Authorities:
     place = Place(
         directory=settings.ca_directory,
         passphrase=settings.ca_key_passphrase.get_secret_value().encode(),
         base_url=settings.crl_base_url,
+        crl_shards=settings.crl_shards,
     )
     try:
-        return await open_authority(database, place, system_clock)
+        return await open_authorities(database, place, system_clock)
     except CaRefused as error:
-        print(f"{NAME} cannot start: {error}", file=sys.stderr)  # noqa: T201 -- for the person at the terminal
-        sys.exit(EXIT_CONFIG)
+        _refuse_to_start(str(error))
+
+
+def _profiles(settings: Settings) -> dict[str, DeviceProfile]:
+    usual = ProfileSetting(name=DEVICE_PROFILE, lifetime_days=settings.certificate_lifetime_days)
+    return {
+        given.name: DeviceProfile(
+            base_url=settings.crl_base_url,
+            lifetime=timedelta(days=given.lifetime_days),
+            name=given.name,
+            key_types=given.key_types,
+        )
+        for given in (usual, *settings.certificate_profiles)
+    }
+
+
+def _blocklist(settings: Settings) -> Blocklist:
+    if settings.key_blocklist_file is None:
+        return NO_LIST
+    try:
+        return Blocklist.open(settings.key_blocklist_file)
+    except (OSError, ValueError) as error:
+        _refuse_to_start(f"KEY_BLOCKLIST_FILE: {error}")
+
+
+def _refuse_to_start(reason: str) -> NoReturn:
+    print(f"{NAME} cannot start: {reason}", file=sys.stderr)  # noqa: T201 -- for the person at the terminal
+    sys.exit(EXIT_CONFIG)

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cert_worker import profile, store
+from cert_worker import profile, store, store_crl
 from cert_worker.ca import (
     PUBLIC_FILE,
     CaRefused,
@@ -24,15 +24,17 @@ from cert_worker.ca import (
     make_directory,
     write_if_changed,
 )
-from cert_worker.domain import Issuer
+from cert_worker.domain import DEFAULT_SHARDS, DEVICE_PROFILE, Issuer, ShardId
 from pulse_common import audit
+from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
 from pulse_common.ids import PLATFORM_TENANT, new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
+    from uuid import UUID
 
     from pulse_common.clock import Clock
     from pulse_common.tenancy import Database, Tx
@@ -49,6 +51,7 @@ class Place:
     directory: Path
     passphrase: bytes
     base_url: str
+    crl_shards: int = DEFAULT_SHARDS
 
     @property
     def bundle(self) -> Path:
@@ -57,7 +60,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """The issuing CA that is in use, with the root that it hangs from."""
+    """An issuing CA whose key is here, with the root that it hangs from."""
 
     root: Issuer
     issuing: Issuer
@@ -65,26 +68,99 @@ class Authority:
 
     @property
     def chain_pem(self) -> bytes:
-        """The issuing certificate, then the root: what devices send and what the broker trusts."""
-        return b"".join(
-            issuer.certificate.public_bytes(Encoding.PEM) for issuer in (self.issuing, self.root)
+        """The issuing certificate, then the root: what devices send."""
+        return as_pem((self.issuing, self.root))
+
+    @property
+    def shards(self) -> list[ShardId]:
+        return [ShardId(self.issuing.issuer_id, n) for n in range(self.issuing.crl_shards)]
+
+
+class Authorities:
+    """Every CA of this database, as it was at the last ``refresh``."""
+
+    def __init__(self, database: Database, place: Place) -> None:
+        self._database = database
+        self._place = place
+        self._signers: dict[UUID, Signer] = {}
+        self._issuers: Sequence[Issuer] = ()
+        self._signing: tuple[Authority, ...] = ()
+
+    @property
+    def signing_lists(self) -> tuple[Authority, ...]:
+        """Those whose lists are kept fresh: all but the retired and revoked, of which nothing counts any more."""
+        return self._signing
+
+    def of_profile(self, name: str) -> Authority:
+        """Return the one that issues for a profile.
+
+        Raises:
+            Unavailable: there is none at the moment.
+        """
+        for authority in self._signing:
+            if (authority.issuing.status, authority.issuing.profile) == ("active", name):
+                return authority
+        raise Unavailable(f"no issuing authority is active for profile {name}")
+
+    def find(self, issuer_id: str) -> Issuer | None:
+        """Find any CA that there ever was: certificates in the field may still name it."""
+        return next((one for one in self._issuers if str(one.issuer_id) == issuer_id), None)
+
+    @property
+    def bundle_pem(self) -> bytes:
+        """What a broker may trust: issuing certificates that count, then the roots above them."""
+        roots = {authority.root.issuer_id: authority.root for authority in self._signing}
+        return as_pem((*(authority.issuing for authority in self._signing), *roots.values()))
+
+    async def refresh(self) -> None:
+        """Follow what was changed, here or by another replica, and write the bundle when that changes it.
+
+        Raises:
+            CaRefused: a key is missing, does not open or does not fit.
+        """
+        async with self._database.service_connection("pulse_ca") as tx:
+            self.take(await store.list_issuers(tx))
+
+    def take(self, issuers: Sequence[Issuer]) -> None:
+        if issuers == self._issuers:
+            return
+        counting = [one for one in issuers if one.status not in ("retired", "revoked")]
+        signing = tuple(
+            Authority(root=_root_of(one, counting), issuing=one, signer=self._signer(one))
+            for one in counting
+            if one.kind == "issuing"
         )
+        self._issuers, self._signing = issuers, signing
+        write_if_changed(self._place.bundle, self.bundle_pem, PUBLIC_FILE)
+
+    def _signer(self, issuing: Issuer) -> Signer:
+        if issuing.issuer_id not in self._signers:
+            self._signers[issuing.issuer_id] = _open_signer(self._place, issuing)
+        return self._signers[issuing.issuer_id]
 
 
-async def open_authority(database: Database, place: Place, clock: Clock) -> Authority:
-    """Return the authority of this database and directory.
+async def open_authorities(database: Database, place: Place, clock: Clock) -> Authorities:
+    """Return the authorities of this database and directory.
 
     Raises:
         CaRefused: they don't belong together, or a key file can't be opened; nothing was changed.
     """
     async with database.service_tenant_connection("pulse_ca", TenantId(PLATFORM_TENANT)) as tx:
         await store.lock_authority(tx)
-        issuers = await store.list_issuers(tx)
+        issuers: Sequence[Issuer] = await store.list_issuers(tx)
         if not issuers:
             issuers = _create(place, clock())
             await _record(tx, issuers)
+    authorities = Authorities(database, place)
     # After the commit: a bundle never names an authority that the database does not know.
-    return _load(place, issuers)
+    authorities.take(issuers)
+    for authority in authorities.signing_lists:
+        _warn_if_moved(authority, place.base_url)
+    return authorities
+
+
+def as_pem(issuers: Iterable[Issuer]) -> bytes:
+    return b"".join(issuer.certificate.public_bytes(Encoding.PEM) for issuer in issuers)
 
 
 def _create(place: Place, now: datetime) -> list[Issuer]:
@@ -113,7 +189,13 @@ def _create(place: Place, now: datetime) -> list[Issuer]:
     )
     log.warning("authority_created", root_id=str(root_id), issuing_id=str(issuing_id))
     return [
-        Issuer(issuer_id=issuing_id, kind="issuing", certificate=issuing),
+        Issuer(
+            issuer_id=issuing_id,
+            kind="issuing",
+            certificate=issuing,
+            profile=DEVICE_PROFILE,
+            crl_shards=place.crl_shards,
+        ),
         Issuer(issuer_id=root_id, kind="root", certificate=root),
     ]
 
@@ -121,6 +203,9 @@ def _create(place: Place, now: datetime) -> list[Issuer]:
 async def _record(tx: Tx, issuers: Sequence[Issuer]) -> None:
     for issuer in issuers:
         await store.insert_issuer(tx, issuer)
+        if issuer.kind == "issuing":
+            shards = [ShardId(issuer.issuer_id, n) for n in range(issuer.crl_shards)]
+            await store_crl.add_shards(tx, shards)
         act = audit.Act(
             actor_kind="service",
             actor_id="cert_worker",
@@ -132,13 +217,14 @@ async def _record(tx: Tx, issuers: Sequence[Issuer]) -> None:
         await audit.record(tx, act)
 
 
-def _load(place: Place, issuers: Sequence[Issuer]) -> Authority:
-    issuing = next((issuer for issuer in issuers if issuer.kind == "issuing"), None)
-    if issuing is None:
-        raise CaRefused("the database has no active issuing authority")
+def _root_of(issuing: Issuer, issuers: Sequence[Issuer]) -> Issuer:
     root = next((issuer for issuer in issuers if _issued(issuer, issuing)), None)
     if root is None:
         raise CaRefused(f"the database has no active root above issuer {issuing.issuer_id}")
+    return root
+
+
+def _open_signer(place: Place, issuing: Issuer) -> Signer:
     path = key_file(place.directory, issuing.issuer_id)
     if not path.exists():
         raise CaRefused(
@@ -148,10 +234,7 @@ def _load(place: Place, issuers: Sequence[Issuer]) -> Authority:
     signer = FileSigner.open(path, place.passphrase)
     if signer.public_key != issuing.certificate.public_key():
         raise CaRefused(f"{path} is not the key of issuer {issuing.issuer_id} in the database")
-    authority = Authority(root=root, issuing=issuing, signer=signer)
-    write_if_changed(place.bundle, authority.chain_pem, PUBLIC_FILE)
-    _warn_if_moved(authority, place.base_url)
-    return authority
+    return signer
 
 
 def _warn_if_moved(authority: Authority, base_url: str) -> None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from cert_worker import der
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 PUBLIC_FILE = 0o644
+# RFC 5758 section 3.2: without parameters.
+ECDSA_WITH_SHA256 = der.sequence((der.object_identifier("1.2.840.10045.4.3.2"),))
 
 
 class CaRefused(Exception):  # noqa: N818 -- reads as an outcome
@@ -36,11 +40,14 @@ class Signer(Protocol):
     @property
     def public_key(self) -> ec.EllipticCurvePublicKey: ...
 
-    def sign_certificate(self, builder: x509.CertificateBuilder) -> x509.Certificate: ...
+    @property
+    def algorithm(self) -> bytes:
+        """The AlgorithmIdentifier of its signatures, in DER."""
 
-    def sign_crl(
-        self, builder: x509.CertificateRevocationListBuilder
-    ) -> x509.CertificateRevocationList: ...
+    def sign(self, to_be_signed: bytes) -> bytes:
+        """Sign the DER of what is to be signed; may wait for hardware."""
+
+    def sign_certificate(self, builder: x509.CertificateBuilder) -> x509.Certificate: ...
 
 
 class FileSigner:
@@ -101,12 +108,14 @@ class FileSigner:
     def public_key(self) -> ec.EllipticCurvePublicKey:
         return self.__key.public_key()
 
-    def sign_certificate(self, builder: x509.CertificateBuilder) -> x509.Certificate:
-        return builder.sign(self.__key, hashes.SHA256())
+    @property
+    def algorithm(self) -> bytes:
+        return ECDSA_WITH_SHA256
 
-    def sign_crl(
-        self, builder: x509.CertificateRevocationListBuilder
-    ) -> x509.CertificateRevocationList:
+    def sign(self, to_be_signed: bytes) -> bytes:
+        return self.__key.sign(to_be_signed, ec.ECDSA(hashes.SHA256()))
+
+    def sign_certificate(self, builder: x509.CertificateBuilder) -> x509.Certificate:
         return builder.sign(self.__key, hashes.SHA256())
 
 

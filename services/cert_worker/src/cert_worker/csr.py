@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from pulse_common.errors import Malformed
+
+if TYPE_CHECKING:
+    from cert_worker.settings import KeyType
 
 LARGEST_CSR = 16 * 1024
 SMALLEST_RSA_BITS = 2048
@@ -83,3 +88,13 @@ def _is_signed_by_its_key(csr: x509.CertificateSigningRequest) -> bool:
         return csr.is_signature_valid
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return False  # the algorithm it names does not fit its key
+
+
+def key_type(key: DeviceKey) -> KeyType:
+    match key:
+        case rsa.RSAPublicKey():
+            return "RSA"
+        case ed25519.Ed25519PublicKey():
+            return "Ed25519"
+        case _:
+            return "P-256" if key.curve.name == "secp256r1" else "P-384"

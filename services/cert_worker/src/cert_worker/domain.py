@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -9,15 +10,16 @@ from typing import TYPE_CHECKING, Literal
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pulse_common.errors import AppError, Conflict, NotFound
+from pulse_common.errors import AppError, Conflict, Malformed, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from cryptography import x509
 
     from cert_worker.csr import DeviceKey
+    from pulse_common import events
 
 CRL_LIFETIME = timedelta(hours=24)
 CRL_INTERVAL = timedelta(hours=1)
@@ -25,19 +27,42 @@ CRL_ALARM = timedelta(hours=1)
 """Readiness turns red this long before a CRL is stale."""
 
 KEY_COMPROMISE = "keyCompromise"
+CERTIFICATE_HOLD = "certificateHold"
+
+
+IssuerStatus = Literal["standby", "active", "draining", "retired", "revoked"]
+DEVICE_PROFILE = "device"
+DEFAULT_SHARDS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
+    """A CA.  An issuing one issues for ``profile`` while it is active, and spreads its list over ``crl_shards``."""
+
     issuer_id: UUID
     kind: Literal["root", "issuing"]
     certificate: x509.Certificate
+    status: IssuerStatus = "active"
+    profile: str | None = None
+    crl_shards: int = DEFAULT_SHARDS
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ShardId:
+    issuer_id: UUID
+    shard: int
+
+
+def shard_of(serial_number: int, shards: int) -> int:
+    """Say which list of its issuer tells of a certificate.  Serial numbers are random, so lists are of equal size."""
+    return serial_number % shards
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
     tenant_status: str
     device_status: str
+    issuer_status: str = "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +91,8 @@ def refusal_of_device(device: DeviceState | None) -> AppError | None:
         return Conflict("the tenant is suspended")
     if device.device_status != "active":
         return Conflict("the device is disabled")
+    if device.issuer_status != "active":
+        return Unavailable("the issuing authority has just been replaced; ask again")
     return None
 
 
@@ -105,6 +132,8 @@ class Issued:
     device_id: UUID
     issuer_id: UUID
     public_key_sha256: bytes
+    profile: str
+    crl_shard: int
     certificate: x509.Certificate
 
     @property
@@ -113,20 +142,58 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
-    """A certificate that has just been revoked."""
+class Changed:
+    """A certificate that has just been revoked, held or released."""
 
     certificate_id: UUID
+    device_id: UUID
+    shard: ShardId
     serial_number: str
     fingerprint_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class CrlHead:
-    """The newest list of an issuer, without its content."""
+    """The newest list of a shard, without its content."""
 
     number: int
     this_update: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which certificates somebody means: ``by`` says what ``value`` is."""
+
+    by: events.CertificateSelector
+    value: str
+
+    def __post_init__(self) -> None:
+        readable = _READABLE[self.by].fullmatch(self.value)
+        if not readable:
+            raise Malformed(f"that does not name a {self.by}")
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_READABLE: dict[events.CertificateSelector, re.Pattern[str]] = {
+    "certificate": _UUID,
+    "device": _UUID,
+    "issuer": _UUID,
+    "profile": re.compile(r"[a-z][a-z0-9-]{0,31}"),
+    "key": re.compile(r"[0-9a-f]{64}"),
+}
+
+
+def refusal_to_forget(
+    before: Collection[int], after: Collection[int], excused: Collection[int]
+) -> str | None:
+    """Say why a list may not follow another: a serial number went that neither expired nor was released.
+
+    A database that was restored from a backup forgets revocations; a list made from it would let revoked devices in.
+    """
+    forgotten = set(before) - set(after) - set(excused)
+    if forgotten:
+        return f"it forgets {len(forgotten)} revoked serial numbers, {min(forgotten):x} the first"
+    return None
 
 
 def key_digest(key: DeviceKey) -> bytes:

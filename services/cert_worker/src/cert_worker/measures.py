@@ -7,7 +7,15 @@ from prometheus_client import Counter, Gauge
 ISSUED = Counter("pulse_certificates_issued_total", "Device certificates issued")
 REFUSED = Counter("pulse_certificates_refused_total", "Requests for one refused", ["code"])
 REVOKED = Counter("pulse_certificates_revoked_total", "Device certificates revoked")
-CRL_NUMBER = Gauge("pulse_crl_number", "Number of the revocation list that is served")
+CRL_NUMBER = Gauge("pulse_crl_number", "Highest number of the revocation lists that are served")
 CRL_NEXT_UPDATE = Gauge(
-    "pulse_crl_next_update_timestamp_seconds", "When that list goes stale, in Unix time"
+    "pulse_crl_next_update_timestamp_seconds",
+    "When the first of the lists goes stale, in Unix time",
+)
+CRL_REFUSED = Counter(
+    "pulse_crl_refused_total", "Lists made and not published, since they were worse than the last"
+)
+CRL_PROBES = Counter("pulse_crl_probes_total", "Lists read as the broker reads them", ["outcome"])
+LINT_FINDINGS = Counter(
+    "pulse_certificate_lint_findings_total", "What the linter found in certificates to be", ["code"]
 )

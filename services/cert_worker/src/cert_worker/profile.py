@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
+from cert_worker.domain import DEVICE_PROFILE, ShardId, shard_of
+from cert_worker.settings import EVERY_KEY_TYPE, KeyType
 from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from cert_worker.csr import DeviceKey
+    from cert_worker.domain import Issuer
 
 SERIAL_BITS = 159
 ROOT_LIFETIME = timedelta(days=20 * 365)
@@ -32,10 +35,12 @@ CLOCK_TOLERANCE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceProfile:
-    """The rules that all device certificates share."""
+    """The rules that the device certificates of one profile share; nothing of it comes from a CSR."""
 
     base_url: str
     lifetime: timedelta
+    name: str = DEVICE_PROFILE
+    key_types: frozenset[KeyType] = EVERY_KEY_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,9 @@ class DeviceName:
         return f"urn:pulse:tenant:{self.tenant_id}:device:{self.device_id}"
 
 
-def crl_url(base_url: str, issuer_id: UUID) -> str:
-    """Return the distribution point of an issuer; the CRL's own critical extension must say the same."""
-    return f"{base_url}/{issuer_id}.crl"
+def crl_url(base_url: str, shard: ShardId) -> str:
+    """Return a distribution point; the list's own critical extension must say the same."""
+    return f"{base_url}/{shard.issuer_id}/{shard.shard}.crl"
 
 
 def certificate_url(base_url: str, issuer_id: UUID) -> str:
@@ -75,8 +80,7 @@ def device_certificate(
     name: DeviceName,
     key: DeviceKey,
     *,
-    issuer_id: UUID,
-    issuer: x509.Certificate,
+    issuer: Issuer,
     profile: DeviceProfile,
     now: datetime,
 ) -> x509.CertificateBuilder:
@@ -86,23 +90,28 @@ def device_certificate(
         Unavailable: the issuer itself is not valid now.
     """
     second = now.replace(microsecond=0)
-    if not issuer.not_valid_before_utc <= second < issuer.not_valid_after_utc:
+    authority = issuer.certificate
+    if not authority.not_valid_before_utc <= second < authority.not_valid_after_utc:
         raise Unavailable("the issuing authority's own certificate is not valid now")
-    not_before = max(second - CLOCK_TOLERANCE, issuer.not_valid_before_utc)
-    not_after = min(second + profile.lifetime, issuer.not_valid_after_utc)
+    not_before = max(second - CLOCK_TOLERANCE, authority.not_valid_before_utc)
+    not_after = min(second + profile.lifetime, authority.not_valid_after_utc)
+    serial_number = random_serial_number()
+    shard = ShardId(issuer.issuer_id, shard_of(serial_number, issuer.crl_shards))
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(name.urn)])
     client = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     return (
-        _certificate(name.subject, key, issuer.subject)
+        _certificate(name.subject, key, authority.subject, serial_number)
         .not_valid_before(not_before)
         .not_valid_after(not_after)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
         .add_extension(client, critical=False)
         .add_extension(names, critical=False)
-        .add_extension(_key_of(issuer), critical=False)
-        .add_extension(_crl_at(crl_url(profile.base_url, issuer_id)), critical=False)
-        .add_extension(_issuer_at(certificate_url(profile.base_url, issuer_id)), critical=False)
+        .add_extension(_key_of(authority), critical=False)
+        .add_extension(_crl_at(crl_url(profile.base_url, shard)), critical=False)
+        .add_extension(
+            _issuer_at(certificate_url(profile.base_url, issuer.issuer_id)), critical=False
+        )
     )
 
 
@@ -141,7 +150,7 @@ def _authority(
     second = now.replace(microsecond=0)
     usage = _key_usage(key_cert_sign=True, crl_sign=True)
     return (
-        _certificate(name, key, issuer)
+        _certificate(name, key, issuer, random_serial_number())
         .not_valid_before(second - CLOCK_TOLERANCE)
         .not_valid_after(second + lifetime)
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
@@ -149,13 +158,15 @@ def _authority(
     )
 
 
-def _certificate(subject: x509.Name, key: DeviceKey, issuer: x509.Name) -> x509.CertificateBuilder:
+def _certificate(
+    subject: x509.Name, key: DeviceKey, issuer: x509.Name, serial_number: int
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
-        .serial_number(random_serial_number())
+        .serial_number(serial_number)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 

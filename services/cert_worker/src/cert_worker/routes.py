@@ -16,7 +16,9 @@ def endpoints(pki: Pki) -> list[Endpoint]:
     """List the endpoints; each GET answers HEAD as well."""
     return [
         Open(method="GET", path="/pki/bundle.pem", why=PUBLIC, handler=pki.bundle),
-        Open(method="GET", path="/pki/{issuer_id}.crl", why=PUBLIC, handler=pki.crl_pem),
-        Open(method="GET", path="/pki/{issuer_id}.crl.der", why=PUBLIC, handler=pki.crl_der),
+        Open(method="GET", path="/pki/{issuer_id}/{shard}.crl", why=PUBLIC, handler=pki.crl_pem),
+        Open(
+            method="GET", path="/pki/{issuer_id}/{shard}.crl.der", why=PUBLIC, handler=pki.crl_der
+        ),
         Open(method="GET", path="/pki/{issuer_id}.crt", why=PUBLIC, handler=pki.certificate),
     ]

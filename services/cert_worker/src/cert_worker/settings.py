@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from pulse_common.settings import Key, ServiceSettings
 
@@ -14,6 +15,20 @@ PLAIN_HTTP = r"^http://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*$"
 LONGEST_LIFETIME_DAYS = 825
 
 
+KeyType = Literal["P-256", "P-384", "Ed25519", "RSA"]
+EVERY_KEY_TYPE: frozenset[KeyType] = frozenset(get_args(KeyType))
+
+
+class ProfileSetting(BaseModel):
+    """One of CERTIFICATE_PROFILES: what may differ between kinds of devices.  Subject, names and uses may not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
+    lifetime_days: int = Field(ge=1, le=LONGEST_LIFETIME_DAYS)
+    key_types: frozenset[KeyType] = Field(default=EVERY_KEY_TYPE, min_length=1)
+
+
 class Settings(ServiceSettings):
     """``crl_base_url`` is written into every certificate: it must stay reachable for as long as they live."""
 
@@ -21,3 +36,16 @@ class Settings(ServiceSettings):
     ca_key_passphrase: Key
     crl_base_url: str = Field(pattern=PLAIN_HTTP)
     certificate_lifetime_days: int = Field(default=90, ge=1, le=LONGEST_LIFETIME_DAYS)
+    """Of the profile ``device``, unless CERTIFICATE_PROFILES describes that too."""
+    certificate_profiles: tuple[ProfileSetting, ...] = ()
+    """JSON: ``[{"name": "meter", "lifetime_days": 365, "key_types": ["P-256"]}]``."""
+    lint_share: float = Field(default=0.01, ge=0, le=1)
+    """How many of the certificates are linted before they are signed; the first of a process always is."""
+    key_blocklist_file: Path | None = None
+    """badkeys' ``blocklist.dat``."""
+    crl_shards: int = Field(default=64, ge=1, le=1024)
+    """Of issuers that are made from now on."""
+    audit_heads_directory: Path | None = None
+    """Where the audit log's heads are written; by default `audit-heads` in the CA's folder."""
+    audit_retention_months: int | None = Field(default=None, ge=4)
+    """How many whole months of the audit log are kept; all of them when it is not set."""

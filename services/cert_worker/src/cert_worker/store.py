@@ -1,4 +1,4 @@
-"""Every SQL statement of this service."""
+"""Every SQL statement about issuers and issuing; revoking has ``store_revocation.py``, lists ``store_crl.py``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cert_worker.domain import CrlHead, DeviceState, Issuer, KeyUse, Revocation, Revoked
+from cert_worker.domain import DeviceState, Issuer, KeyUse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from cert_worker.crl import Crl
     from cert_worker.domain import Issued
     from pulse_common.tenancy import TenantTx, Tx
 
@@ -28,9 +27,8 @@ async def lock_authority(tx: Tx) -> None:
 async def list_issuers(tx: Tx) -> list[Issuer]:
     rows = await tx.all(
         """
-        SELECT issuer_id, kind, certificate_der
+        SELECT issuer_id, kind, certificate_der, status, profile, crl_shards
           FROM issuers
-         WHERE status = 'active'
          ORDER BY created_at DESC, issuer_id DESC
         """
     )
@@ -39,6 +37,9 @@ async def list_issuers(tx: Tx) -> list[Issuer]:
             issuer_id=row["issuer_id"],
             kind=row["kind"],
             certificate=x509.load_der_x509_certificate(row["certificate_der"]),
+            status=row["status"],
+            profile=row["profile"],
+            crl_shards=row["crl_shards"],
         )
         for row in rows
     ]
@@ -48,12 +49,17 @@ async def insert_issuer(tx: Tx, issuer: Issuer) -> None:
     certificate = issuer.certificate
     await tx.execute(
         """
-        INSERT INTO issuers (issuer_id, kind, subject, certificate_der, fingerprint_sha256, not_before, not_after)
-        VALUES (%(issuer_id)s, %(kind)s, %(subject)s, %(der)s, %(fingerprint)s, %(not_before)s, %(not_after)s)
+        INSERT INTO issuers (issuer_id, kind, subject, certificate_der, fingerprint_sha256, not_before, not_after,
+                             status, profile, crl_shards)
+        VALUES (%(issuer_id)s, %(kind)s, %(subject)s, %(der)s, %(fingerprint)s, %(not_before)s, %(not_after)s,
+                %(status)s, %(profile)s, %(crl_shards)s)
         """,
         {
             "issuer_id": issuer.issuer_id,
             "kind": issuer.kind,
+            "status": issuer.status,
+            "profile": issuer.profile,
+            "crl_shards": issuer.crl_shards,
             "subject": certificate.subject.rfc4514_string(),
             "der": certificate.public_bytes(Encoding.DER),
             "fingerprint": certificate.fingerprint(SHA256()),
@@ -63,19 +69,28 @@ async def insert_issuer(tx: Tx, issuer: Issuer) -> None:
     )
 
 
-async def hold_device(tx: TenantTx, device_id: UUID) -> DeviceState | None:
-    """Find a device of this tenant; it can be neither disabled nor revoked until the transaction ends."""
-    row = await tx.one_or_none(
+async def hold_devices(
+    tx: TenantTx, device_ids: Collection[UUID], issuer_id: UUID
+) -> dict[UUID, DeviceState]:
+    """Find devices of this tenant; none can be disabled or revoked until the transaction ends."""
+    rows = await tx.all(
         """
-        SELECT t.status AS tenant_status, d.status AS device_status
+        SELECT d.device_id, t.status AS tenant_status, d.status AS device_status, i.status AS issuer_status
           FROM devices d
           JOIN tenants t USING (tenant_id)
-         WHERE d.tenant_id = %(tenant_id)s AND d.device_id = %(device_id)s
+          JOIN issuers i ON i.issuer_id = %(issuer_id)s
+         WHERE d.tenant_id = %(tenant_id)s AND d.device_id = ANY(%(device_ids)s)
+         ORDER BY d.device_id
            FOR SHARE OF d
         """,
-        {"tenant_id": tx.tenant, "device_id": device_id},
+        {"tenant_id": tx.tenant, "device_ids": list(device_ids), "issuer_id": issuer_id},
     )
-    return None if row is None else DeviceState(row["tenant_status"], row["device_status"])
+    return {
+        row["device_id"]: DeviceState(
+            row["tenant_status"], row["device_status"], row["issuer_status"]
+        )
+        for row in rows
+    }
 
 
 async def lock_device(tx: TenantTx, device_id: UUID) -> bool:
@@ -92,65 +107,58 @@ async def lock_device(tx: TenantTx, device_id: UUID) -> bool:
     return row is not None
 
 
-async def uses_of_key(tx: TenantTx, digest: bytes) -> list[KeyUse]:
-    """List what was issued for a key, whoever's it is; nobody else can use the key until the transaction ends."""
-    await tx.one(
-        "SELECT pg_advisory_xact_lock(hashtext('pulse.cert_worker.key'), hashtext(%(digest)s))",
-        {"digest": digest.hex()},
+async def uses_of_keys(tx: TenantTx, digests: Collection[bytes]) -> dict[bytes, list[KeyUse]]:
+    """List what was issued for some keys, whoever's they are; nobody else can use them until the transaction ends."""
+    # In order, so that two batches that share keys wait for each other and never both.
+    names = sorted(digest.hex() for digest in digests)
+    await tx.all(
+        """
+        SELECT pg_advisory_xact_lock(hashtext('pulse.cert_worker.key'), hashtext(name))
+          FROM unnest(%(names)s::text[]) AS name
+        """,
+        {"names": names},
     )
     rows = await tx.all(
         """
-        SELECT tenant_id, device_id, revocation_reason
+        SELECT public_key_sha256, tenant_id, device_id, revocation_reason
           FROM certificates
-         WHERE public_key_sha256 = %(digest)s
+         WHERE public_key_sha256 = ANY(%(digests)s)
         """,
-        {"digest": digest},
+        {"digests": list(digests)},
     )
-    return [KeyUse(row["tenant_id"], row["device_id"], row["revocation_reason"]) for row in rows]
+    uses: dict[bytes, list[KeyUse]] = {digest: [] for digest in digests}
+    for row in rows:
+        use = KeyUse(row["tenant_id"], row["device_id"], row["revocation_reason"])
+        uses[bytes(row["public_key_sha256"])].append(use)
+    return uses
 
 
-async def insert_certificate(tx: TenantTx, issued: Issued) -> None:
-    certificate = issued.certificate
+async def insert_certificates(tx: TenantTx, issued: Sequence[Issued]) -> None:
     await tx.execute(
         """
         INSERT INTO certificates (tenant_id, certificate_id, device_id, issuer_id, serial_number, fingerprint_sha256,
-                                  public_key_sha256, certificate_der, not_before, not_after)
-        VALUES (%(tenant_id)s, %(certificate_id)s, %(device_id)s, %(issuer_id)s, %(serial_number)s, %(fingerprint)s,
-                %(public_key)s, %(der)s, %(not_before)s, %(not_after)s)
+                                  public_key_sha256, certificate_der, not_before, not_after, profile, crl_shard)
+        SELECT %(tenant_id)s, r.*
+          FROM unnest(%(certificate_ids)s::uuid[], %(device_ids)s::uuid[], %(issuer_ids)s::uuid[], %(serials)s::text[],
+                      %(fingerprints)s::bytea[], %(public_keys)s::bytea[], %(ders)s::bytea[],
+                      %(begins)s::timestamptz[], %(ends)s::timestamptz[], %(profiles)s::text[],
+                      %(shards)s::smallint[]) AS r
         """,
         {
             "tenant_id": tx.tenant,
-            "certificate_id": issued.certificate_id,
-            "device_id": issued.device_id,
-            "issuer_id": issued.issuer_id,
-            "serial_number": issued.serial_number,
-            "fingerprint": certificate.fingerprint(SHA256()),
-            "public_key": issued.public_key_sha256,
-            "der": certificate.public_bytes(Encoding.DER),
-            "not_before": certificate.not_valid_before_utc,
-            "not_after": certificate.not_valid_after_utc,
+            "certificate_ids": [one.certificate_id for one in issued],
+            "device_ids": [one.device_id for one in issued],
+            "issuer_ids": [one.issuer_id for one in issued],
+            "serials": [one.serial_number for one in issued],
+            "fingerprints": [one.certificate.fingerprint(SHA256()) for one in issued],
+            "public_keys": [one.public_key_sha256 for one in issued],
+            "ders": [one.certificate.public_bytes(Encoding.DER) for one in issued],
+            "begins": [one.certificate.not_valid_before_utc for one in issued],
+            "ends": [one.certificate.not_valid_after_utc for one in issued],
+            "profiles": [one.profile for one in issued],
+            "shards": [one.crl_shard for one in issued],
         },
     )
-
-
-async def revoke_certificates(
-    tx: TenantTx, device_id: UUID, *, reason: str, now: datetime
-) -> list[Revoked]:
-    """Revoke what is valid now and return it."""
-    rows = await tx.all(
-        """
-        UPDATE certificates
-           SET status = 'revoked', revoked_at = %(now)s, revocation_reason = %(reason)s
-         WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s
-           AND status = 'valid' AND not_after > %(now)s
-        RETURNING certificate_id, serial_number, fingerprint_sha256
-        """,
-        {"tenant_id": tx.tenant, "device_id": device_id, "reason": reason, "now": now},
-    )
-    return [
-        Revoked(row["certificate_id"], row["serial_number"], row["fingerprint_sha256"].hex())
-        for row in rows
-    ]
 
 
 async def last_revocation(tx: TenantTx, device_id: UUID) -> datetime | None:
@@ -164,66 +172,3 @@ async def last_revocation(tx: TenantTx, device_id: UUID) -> datetime | None:
     )
     at: datetime | None = row["at"]
     return at
-
-
-async def find_crl_head(tx: Tx, issuer_id: UUID) -> CrlHead:
-    row = await tx.one(
-        "SELECT crl_number, crl_this_update FROM issuers WHERE issuer_id = %(issuer_id)s",
-        {"issuer_id": issuer_id},
-    )
-    return CrlHead(row["crl_number"], row["crl_this_update"])
-
-
-async def lock_crl(tx: Tx, issuer_id: UUID) -> CrlHead:
-    """Wait until no other replica is making a list for this issuer.  Issuing certificates goes on meanwhile."""
-    row = await tx.one(
-        """
-        SELECT crl_number, crl_this_update
-          FROM issuers
-         WHERE issuer_id = %(issuer_id)s
-           FOR NO KEY UPDATE
-        """,
-        {"issuer_id": issuer_id},
-    )
-    return CrlHead(row["crl_number"], row["crl_this_update"])
-
-
-async def load_crl(tx: Tx, issuer_id: UUID) -> bytes:
-    row = await tx.one(
-        "SELECT crl_der FROM issuers WHERE issuer_id = %(issuer_id)s", {"issuer_id": issuer_id}
-    )
-    return bytes(row["crl_der"])
-
-
-async def list_revocations(
-    tx: Tx, issuer_id: UUID, *, expiring_after: datetime
-) -> Sequence[Revocation]:
-    rows = await tx.all(
-        """
-        SELECT serial_number, revoked_at, revocation_reason
-          FROM certificates
-         WHERE issuer_id = %(issuer_id)s AND status = 'revoked' AND not_after > %(expiring_after)s
-         ORDER BY serial_number
-        """,
-        {"issuer_id": issuer_id, "expiring_after": expiring_after},
-    )
-    return [
-        Revocation(int(row["serial_number"], 16), row["revoked_at"], row["revocation_reason"])
-        for row in rows
-    ]
-
-
-async def save_crl(tx: Tx, issuer_id: UUID, crl: Crl) -> None:
-    await tx.execute(
-        """
-        UPDATE issuers
-           SET crl_number = %(number)s, crl_this_update = %(this_update)s, crl_der = %(der)s
-         WHERE issuer_id = %(issuer_id)s
-        """,
-        {
-            "issuer_id": issuer_id,
-            "number": crl.number,
-            "this_update": crl.this_update,
-            "der": crl.der,
-        },
-    )

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 
+from cert_worker.domain import ShardId
 from pulse_common.errors import NotFound
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from cert_worker.authority import Authority
+    from cert_worker.authority import Authorities
+    from cert_worker.crl import Crl
     from cert_worker.publisher import CrlPublisher
     from pulse_common.clock import Clock
 
@@ -28,35 +30,42 @@ BUNDLE_CACHE_SECONDS = 5 * 60
 
 
 class Pki:
-    def __init__(self, *, authority: Authority, publisher: CrlPublisher, clock: Clock) -> None:
-        self._authority = authority
+    def __init__(self, *, authorities: Authorities, publisher: CrlPublisher, clock: Clock) -> None:
+        self._authorities = authorities
         self._publisher = publisher
         self._clock = clock
 
     async def crl_pem(self, request: Request) -> Response:
-        self._require_crl_issuer(request)
-        return _answer(request, self._publisher.current.pem, PEM_CRL, self._crl_seconds())
+        found = self._list(request)
+        return _answer(request, found.pem, PEM_CRL, self._crl_seconds(found))
 
     async def crl_der(self, request: Request) -> Response:
-        self._require_crl_issuer(request)
-        return _answer(request, self._publisher.current.der, DER_CRL, self._crl_seconds())
+        found = self._list(request)
+        return _answer(request, found.der, DER_CRL, self._crl_seconds(found))
 
     async def certificate(self, request: Request) -> Response:
-        for issuer in (self._authority.issuing, self._authority.root):
-            if request.path_params["issuer_id"] == str(issuer.issuer_id):
-                der = issuer.certificate.public_bytes(Encoding.DER)
-                return _answer(request, der, DER_CERTIFICATE, CERTIFICATE_CACHE_SECONDS)
-        raise NotFound("no such issuer")
+        issuer = self._authorities.find(request.path_params["issuer_id"])
+        if issuer is None:
+            raise NotFound("no such issuer")
+        der = issuer.certificate.public_bytes(Encoding.DER)
+        return _answer(request, der, DER_CERTIFICATE, CERTIFICATE_CACHE_SECONDS)
 
     async def bundle(self, request: Request) -> Response:
-        return _answer(request, self._authority.chain_pem, PEM_CHAIN, BUNDLE_CACHE_SECONDS)
+        return _answer(request, self._authorities.bundle_pem, PEM_CHAIN, BUNDLE_CACHE_SECONDS)
 
-    def _require_crl_issuer(self, request: Request) -> None:
-        if request.path_params["issuer_id"] != str(self._authority.issuing.issuer_id):
+    def _list(self, request: Request) -> Crl:
+        issuer = self._authorities.find(request.path_params["issuer_id"])
+        shard = request.path_params["shard"]
+        found = None
+        # One spelling of each address: the certificates' own.
+        if issuer is not None and shard.isascii() and shard.isdigit() and shard == f"{int(shard)}":
+            found = self._publisher.current(ShardId(issuer.issuer_id, int(shard)))
+        if found is None:
             raise NotFound("no such revocation list")
+        return found
 
-    def _crl_seconds(self) -> int:
-        left = self._publisher.current.next_update - self._clock()
+    def _crl_seconds(self, found: Crl) -> int:
+        left = found.next_update - self._clock()
         return max(0, min(CRL_CACHE_SECONDS, int(left.total_seconds())))
 
 

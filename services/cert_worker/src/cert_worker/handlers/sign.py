@@ -1,37 +1,38 @@
-"""Issue a certificate for a device, as provision_api asks over NATS."""
+"""Issue certificates for devices, as provision_api asks over NATS: requests that come at once share a transaction."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cert_worker import measures, profile, store
+from cert_worker import measures, store
+from cert_worker.batches import Batches
 from cert_worker.csr import read_csr
-from cert_worker.domain import Issued, key_digest, refusal_of_device, refusal_of_key
+from cert_worker.domain import KeyUse, key_digest, refusal_of_device, refusal_of_key
+from cert_worker.issuing import Wanted
 from pulse_common import audit, events, outbox
-from pulse_common.errors import Conflict, Malformed, NotFound
+from pulse_common.errors import AppError, Conflict, Malformed, NotFound
 from pulse_common.identity import TenantId
-from pulse_common.ids import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cert_worker.authority import Authority
-    from cert_worker.csr import DeviceKey
-    from cert_worker.profile import DeviceProfile
+    from cert_worker.domain import Issued
+    from cert_worker.issuing import Issuing
     from pulse_common.clock import Clock
-    from pulse_common.errors import AppError
     from pulse_common.events import SignRequest
     from pulse_common.tenancy import Database, TenantTx
 
 
 class Signing:
-    def __init__(
-        self, *, database: Database, authority: Authority, profile: DeviceProfile, clock: Clock
-    ) -> None:
+    def __init__(self, *, database: Database, issuing: Issuing, clock: Clock) -> None:
         self._database = database
-        self._authority = authority
-        self._profile = profile
+        self._issuing = issuing
         self._clock = clock
+        self._batches: Batches[Wanted, Issued] = Batches(self._issue)
 
     async def sign(self, request: SignRequest) -> events.SignReply:
         """Issue a certificate; a refusal is recorded too.
@@ -40,76 +41,85 @@ class Signing:
             CsrRefused: the request can't be read, or its key is not good enough.
             NotFound: this tenant has no such device.
             Conflict: the device or its tenant is not active, or the key is another's or compromised.
+            Unavailable: no issuing authority is active for the profile, or the linter objects to what it would say.
         """
         try:
-            issued = await self._issue(request)
+            wanted = await self._read(request)
+            issued = await self._batches.ask(TenantId(request.tenant_id), wanted)
         except (Malformed, NotFound, Conflict) as refusal:
             await self._record_refusal(request, refusal)
             raise
         measures.ISSUED.inc()
-        return self._reply(issued)
+        return _reply(issued, wanted.authority)
 
-    async def _issue(self, request: SignRequest) -> Issued:
+    async def _read(self, request: SignRequest) -> Wanted:
         key = read_csr(request.csr_pem)
-        digest = key_digest(key)
-        tenant_id = TenantId(request.tenant_id)
+        await self._issuing.refuse_unfit_key(key, request.profile)
+        authority = self._issuing.authority_of(request.profile)
+        return Wanted(request=request, key=key, digest=key_digest(key), authority=authority)
+
+    async def _issue(
+        self, tenant_id: TenantId, batch: Sequence[Wanted]
+    ) -> Sequence[Issued | AppError]:
+        """Issue what may be issued, in one transaction; answer each in its place."""
         async with self._database.service_tenant_connection("pulse_ca", tenant_id) as tx:
-            refusal = refusal_of_device(await store.hold_device(tx, request.device_id))
-            if refusal:
-                raise refusal
-            uses = await store.uses_of_key(tx, digest)
-            refusal = refusal_of_key(uses, tenant_id=tenant_id, device_id=request.device_id)
-            if refusal:
-                raise refusal
-            issued = self._certify(request, key, digest)
-            await store.insert_certificate(tx, issued)
-            await self._tell(tx, request, issued)
-        return issued
+            refusals = await self._refusals(tx, batch)
+            # In a thread: a signer may wait for hardware.
+            results = await asyncio.to_thread(self._sign_all, batch, refusals)
+            issued = [
+                (wanted.request, result)
+                for wanted, result in zip(batch, results, strict=True)
+                if not isinstance(result, AppError)
+            ]
+            if issued:
+                await self._keep(tx, issued)
+        return results
 
-    def _certify(self, request: SignRequest, key: DeviceKey, digest: bytes) -> Issued:
-        issuing = self._authority.issuing
-        builder = profile.device_certificate(
-            profile.DeviceName(request.tenant_id, request.device_id),
-            key,
-            issuer_id=issuing.issuer_id,
-            issuer=issuing.certificate,
-            profile=self._profile,
-            now=self._clock(),
-        )
-        return Issued(
-            certificate_id=new_id(),
-            device_id=request.device_id,
-            issuer_id=issuing.issuer_id,
-            public_key_sha256=digest,
-            # On the event loop: building and signing takes 0.2 ms, less than handing it to a thread and back would
-            # gain.  A signer that waits for hardware has to change that.
-            certificate=self._authority.signer.sign_certificate(builder),
-        )
+    def _sign_all(
+        self, batch: Sequence[Wanted], refusals: Sequence[AppError | None]
+    ) -> list[Issued | AppError]:
+        return [
+            refusal or self._issuing.certify(wanted)
+            for wanted, refusal in zip(batch, refusals, strict=True)
+        ]
 
-    async def _tell(self, tx: TenantTx, request: SignRequest, issued: Issued) -> None:
-        act = audit.Act(
-            actor_kind="device",
-            actor_id=request.actor_id,
-            action="certificate.issue",
-            object_kind="certificate",
-            object_id=str(issued.certificate_id),
-            request_id=request.request_id,
-            details={
-                "device_id": str(issued.device_id),
-                "issuer_id": str(issued.issuer_id),
-                "serial_number": issued.serial_number,
-                "not_after": issued.certificate.not_valid_after_utc.isoformat(),
-            },
+    async def _refusals(self, tx: TenantTx, batch: Sequence[Wanted]) -> Sequence[AppError | None]:
+        device_ids = {wanted.request.device_id for wanted in batch}
+        issuer_ids = {wanted.authority.issuing.issuer_id for wanted in batch}
+        devices = {
+            issuer_id: await store.hold_devices(tx, device_ids, issuer_id)
+            for issuer_id in issuer_ids
+        }
+        uses = await store.uses_of_keys(tx, {wanted.digest for wanted in batch})
+        refusals: list[AppError | None] = []
+        for wanted in batch:
+            device_id = wanted.request.device_id
+            device = devices[wanted.authority.issuing.issuer_id].get(device_id)
+            refusal = refusal_of_device(device) or refusal_of_key(
+                uses[wanted.digest], tenant_id=tx.tenant, device_id=device_id
+            )
+            if refusal is None:  # the next one of this batch must see it
+                uses[wanted.digest].append(KeyUse(tx.tenant, device_id, None))
+            refusals.append(refusal)
+        return refusals
+
+    async def _keep(self, tx: TenantTx, issued: Sequence[tuple[SignRequest, Issued]]) -> None:
+        now = self._clock()
+        await store.insert_certificates(tx, [one for _, one in issued])
+        await audit.record_all(tx, [_act(request, one) for request, one in issued])
+        await outbox.emit_all(
+            tx,
+            [
+                events.DeviceEnrolled(
+                    tenant_id=tx.tenant,
+                    at=now,
+                    device_id=one.device_id,
+                    certificate_id=one.certificate_id,
+                    serial_number=one.serial_number,
+                )
+                for _, one in issued
+            ],
         )
-        await audit.record(tx, act)
-        enrolled = events.DeviceEnrolled(
-            tenant_id=tx.tenant,
-            at=self._clock(),
-            device_id=issued.device_id,
-            certificate_id=issued.certificate_id,
-            serial_number=issued.serial_number,
-        )
-        await outbox.emit(tx, enrolled)
 
     async def _record_refusal(self, request: SignRequest, refusal: AppError) -> None:
         measures.REFUSED.labels(refusal.code).inc()
@@ -127,13 +137,32 @@ class Signing:
         async with self._database.service_tenant_connection("pulse_ca", tenant_id) as tx:
             await audit.record(tx, act)
 
-    def _reply(self, issued: Issued) -> events.SignReply:
-        certificate = issued.certificate
-        return events.SignReply(
-            certificate_id=issued.certificate_id,
-            certificate_pem=certificate.public_bytes(Encoding.PEM).decode(),
-            chain_pem=self._authority.chain_pem.decode(),
-            serial_number=issued.serial_number,
-            not_before=certificate.not_valid_before_utc,
-            not_after=certificate.not_valid_after_utc,
-        )
+
+def _act(request: SignRequest, issued: Issued) -> audit.Act:
+    return audit.Act(
+        actor_kind="device",
+        actor_id=request.actor_id,
+        action="certificate.issue",
+        object_kind="certificate",
+        object_id=str(issued.certificate_id),
+        request_id=request.request_id,
+        details={
+            "device_id": str(issued.device_id),
+            "issuer_id": str(issued.issuer_id),
+            "profile": issued.profile,
+            "serial_number": issued.serial_number,
+            "not_after": issued.certificate.not_valid_after_utc.isoformat(),
+        },
+    )
+
+
+def _reply(issued: Issued, authority: Authority) -> events.SignReply:
+    certificate = issued.certificate
+    return events.SignReply(
+        certificate_id=issued.certificate_id,
+        certificate_pem=certificate.public_bytes(Encoding.PEM).decode(),
+        chain_pem=authority.chain_pem.decode(),
+        serial_number=issued.serial_number,
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+    )

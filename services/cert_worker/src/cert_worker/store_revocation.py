@@ -1,0 +1,152 @@
+"""Every SQL statement that revokes, holds or releases certificates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, LiteralString
+
+from cert_worker.domain import Changed, ShardId
+from pulse_common.identity import TenantId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from cert_worker.domain import Selection
+    from pulse_common.events import CertificateSelector
+    from pulse_common.tenancy import Row, TenantTx, Tx
+
+CHUNK = 1000
+_CONDITION: dict[CertificateSelector, LiteralString] = {
+    "certificate": "certificate_id = %(value)s::uuid",
+    "device": "device_id = %(value)s::uuid",
+    "issuer": "issuer_id = %(value)s::uuid",
+    "profile": "profile = %(value)s",
+    "key": "public_key_sha256 = decode(%(value)s, 'hex')",
+}
+
+
+_TENANTS: LiteralString = "SELECT DISTINCT tenant_id FROM certificates WHERE {meant}"
+_LOCK_DEVICES: LiteralString = """
+    SELECT device_id
+      FROM devices
+     WHERE tenant_id = %(tenant_id)s
+       AND device_id IN (SELECT device_id FROM certificates WHERE tenant_id = %(tenant_id)s AND {meant})
+     ORDER BY device_id
+       FOR NO KEY UPDATE
+"""
+_REVOKE: LiteralString = """
+    UPDATE certificates
+       SET status = 'revoked', revoked_at = %(now)s, revocation_reason = %(reason)s
+     WHERE tenant_id = %(tenant_id)s AND certificate_id IN (
+           SELECT certificate_id
+             FROM certificates
+            WHERE tenant_id = %(tenant_id)s AND status <> 'revoked' AND not_after > %(now)s AND {meant}
+            LIMIT %(limit)s)
+    RETURNING certificate_id, device_id, issuer_id, crl_shard, serial_number, fingerprint_sha256
+"""
+_HOLD: LiteralString = """
+    UPDATE certificates
+       SET status = 'held', revoked_at = %(now)s, revocation_reason = 'certificateHold'
+     WHERE tenant_id = %(tenant_id)s AND certificate_id IN (
+           SELECT certificate_id
+             FROM certificates
+            WHERE tenant_id = %(tenant_id)s AND status = 'valid' AND not_after > %(now)s AND {meant}
+            LIMIT %(limit)s)
+    RETURNING certificate_id, device_id, issuer_id, crl_shard, serial_number, fingerprint_sha256
+"""
+_RELEASE: LiteralString = """
+    UPDATE certificates
+       SET status = 'valid', revoked_at = NULL, revocation_reason = NULL, released_at = %(now)s
+     WHERE tenant_id = %(tenant_id)s AND certificate_id IN (
+           SELECT certificate_id
+             FROM certificates
+            WHERE tenant_id = %(tenant_id)s AND status = 'held' AND {meant}
+            LIMIT %(limit)s)
+    RETURNING certificate_id, device_id, issuer_id, crl_shard, serial_number, fingerprint_sha256
+"""
+
+
+async def tenants_with(tx: Tx, selection: Selection) -> list[TenantId]:
+    query = _TENANTS.replace("{meant}", _CONDITION[selection.by])
+    rows = await tx.all(query, {"value": selection.value})
+    return sorted(TenantId(row["tenant_id"]) for row in rows)
+
+
+async def lock_devices(tx: TenantTx, selection: Selection) -> None:
+    """Lock the devices that are meant, in order: meanwhile no certificate of theirs is issued."""
+    query = _LOCK_DEVICES.replace("{meant}", _CONDITION[selection.by])
+    await tx.execute(query, {"tenant_id": tx.tenant, "value": selection.value})
+
+
+async def revoke(
+    tx: TenantTx, selection: Selection, *, reason: str, now: datetime
+) -> Sequence[Changed]:
+    """Revoke up to ``CHUNK`` certificates that have not expired; one that is on hold is revoked for good."""
+    query = _REVOKE.replace("{meant}", _CONDITION[selection.by])
+    values = _values(tx, selection, now) | {"reason": reason}
+    return await _changed(tx, await tx.all(query, values))
+
+
+async def hold(tx: TenantTx, selection: Selection, *, now: datetime) -> Sequence[Changed]:
+    """Put up to ``CHUNK`` valid certificates on hold."""
+    query = _HOLD.replace("{meant}", _CONDITION[selection.by])
+    return await _changed(tx, await tx.all(query, _values(tx, selection, now)))
+
+
+async def release(tx: TenantTx, selection: Selection, *, now: datetime) -> Sequence[Changed]:
+    """Let up to ``CHUNK`` certificates on hold count again."""
+    query = _RELEASE.replace("{meant}", _CONDITION[selection.by])
+    return await _changed(tx, await tx.all(query, _values(tx, selection, now)))
+
+
+async def revoke_issuer(tx: Tx, issuer_id: UUID, *, reason: str, now: datetime) -> datetime | None:
+    """Revoke a CA that is not revoked yet; return the moment, or None when there was nothing to do."""
+    row = await tx.one_or_none(
+        """
+        UPDATE issuers
+           SET status = 'revoked', revoked_at = %(now)s, revocation_reason = %(reason)s
+         WHERE issuer_id = %(issuer_id)s AND kind = 'issuing' AND status <> 'revoked'
+        RETURNING revoked_at
+        """,
+        {"issuer_id": issuer_id, "reason": reason, "now": now},
+    )
+    return None if row is None else now
+
+
+async def issuer_revoked_at(tx: Tx, issuer_id: UUID) -> datetime | None:
+    row = await tx.one_or_none(
+        "SELECT revoked_at FROM issuers WHERE issuer_id = %(issuer_id)s", {"issuer_id": issuer_id}
+    )
+    revoked_at: datetime | None = None if row is None else row["revoked_at"]
+    return revoked_at
+
+
+def _values(tx: TenantTx, selection: Selection, now: datetime) -> dict[str, object]:
+    return {"tenant_id": tx.tenant, "value": selection.value, "now": now, "limit": CHUNK}
+
+
+async def _changed(tx: Tx, rows: Sequence[Row]) -> Sequence[Changed]:
+    """Note beside the change that the lists of these certificates must be made anew."""
+    changed = [
+        Changed(
+            certificate_id=row["certificate_id"],
+            device_id=row["device_id"],
+            shard=ShardId(row["issuer_id"], row["crl_shard"]),
+            serial_number=row["serial_number"],
+            fingerprint_sha256=row["fingerprint_sha256"].hex(),
+        )
+        for row in rows
+    ]
+    shards = sorted({certificate.shard for certificate in changed})
+    await tx.execute(
+        """
+        INSERT INTO crl_pending (issuer_id, shard)
+        SELECT * FROM unnest(%(issuers)s::uuid[], %(shards)s::smallint[])
+        """,
+        {
+            "issuers": [shard.issuer_id for shard in shards],
+            "shards": [shard.shard for shard in shards],
+        },
+    )
+    return changed
