@@ -1,8 +1,7 @@
 """localstripe on loopback (by itself it listens on every interface), with what it lacks: ``stripe_server.py PORT``.
 
 It knows no Checkout, portal, meters or entitlements; those are answered here in the shapes that Stripe documents.
-Under
-``/_config/test`` a test changes what the account holds, or makes Stripe fail.
+Under ``/_config/test`` a test changes what the account holds, or makes Stripe fail.
 """
 
 from __future__ import annotations
