@@ -66,6 +66,14 @@ STREAMS = {
         max_age=30 * _DAY_SECONDS,
         max_bytes=256 * 1024 * 1024,
     ),
+    # Evidence: kept as long as there is room, and nobody may delete or purge (deploy/nats).
+    events.STREAM_AUDIT_HEADS: StreamConfig(
+        name=events.STREAM_AUDIT_HEADS,
+        subjects=["pulse.audit.heads.*"],
+        storage=StorageType.FILE,
+        max_bytes=1024 * 1024 * 1024,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+    ),
 }
 
 Q = TypeVar("Q", bound=events.Call)
