@@ -26,6 +26,8 @@ pytestmark = pytest.mark.anyio
 
 API, PAGE = "/api/v2/devices", "/devices"
 CUTTING_OFF = {
+    "POST /team/{member_id}/remove",
+    "DELETE /api/v2/team/{member_id}",
     "POST /devices/{device_id}/revoke",
     "POST /api/v2/devices/{device_id}/revoke",
     "POST /sessions/{session_id}/end",

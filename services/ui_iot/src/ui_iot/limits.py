@@ -23,7 +23,8 @@ INVITING = frozenset(
 )
 """What sends a mail."""
 LOG_OUT = "/auth/logout"
-CUTTING_OFF = ("/revoke", "/end", "/end-others")
+CUTTING_OFF = ("/revoke", "/end", "/end-others", "/remove")
+REMOVING = ("DELETE", f"{API}/team/{{member_id}}")
 """What ends a device's or a person's access: a stolen program that uses up its tenant's limit must not prevent it."""
 
 
@@ -72,11 +73,12 @@ def _of(endpoint: Guarded, rates: Rates) -> list[Limit]:
         of_person = _limit("pages", rates.pages_per_minute, "user")
     if endpoint.path == LOG_OUT:
         return []
-    if endpoint.method == "POST" and endpoint.path.endswith(CUTTING_OFF):
+    named = (endpoint.method, endpoint.path)
+    if named == REMOVING or (endpoint.method == "POST" and endpoint.path.endswith(CUTTING_OFF)):
         return [of_person]
     # The person's first: one who is over theirs uses up nothing of their colleagues'.
     found = [of_person, _limit("tenant", rates.tenant_per_minute, "tenant")]
-    if (endpoint.method, endpoint.path) in INVITING:
+    if named in INVITING:
         found.append(_limit("invitations", rates.invitations_per_hour, "tenant", seconds=3600))
     return found
 
