@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from provision_api import domain, store
-from pulse_common import audit, events, outbox
+from pulse_common import audit, entitlements, events, outbox
 from pulse_common.errors import AppError, Conflict, Forbidden, NotFound
 from pulse_common.ids import new_id
 from pulse_common.tenancy import UniqueViolation
@@ -164,6 +164,7 @@ class Enrolment:
     ) -> store.Device:
         name = domain.checked_name(name)
         await require_active(tx)
+        await _require_room(tx)
         device = await store.create_device(tx, device_id, name)
         await audit.record(tx, _act(caller, "device.create", "device", device.device_id))
         event = events.DeviceCreated(
@@ -205,6 +206,15 @@ async def require_active(tx: TenantTx) -> None:
         raise NotFound("no such tenant")
     if tenant.status != "active":
         raise Forbidden("the tenant is suspended")
+
+
+async def _require_room(tx: TenantTx) -> None:
+    """Raise LimitReached unless the plan has room for one more; racing creations wait for each other."""
+    held = await entitlements.load(tx)
+    if held.devices is not None:
+        await entitlements.lock_devices(tx)
+        held = await entitlements.load(tx)  # it may have changed while we waited
+    held.require_new_device(await store.count_devices(tx) if held.devices is not None else 0)
 
 
 def _act(caller: Caller, action: audit.Action, object_kind: str, object_id: UUID) -> audit.Act:

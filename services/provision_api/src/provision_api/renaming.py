@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision_api import domain, store
-from pulse_common import audit, events, outbox
+from pulse_common import audit, entitlements, events, outbox
 from pulse_common.errors import Forbidden, NotFound, Stale
 
 if TYPE_CHECKING:
@@ -31,12 +31,14 @@ class Renaming:
         Raises:
             Malformed: the name breaks a rule.
             Forbidden: the tenant is suspended.
+            LimitReached: an unpaid bill leaves the tenant read-only.
             NotFound: the tenant has no such device.
             Stale: the device was changed since that version.
         """
         name = domain.checked_name(name)
         async with self.db.tenant_connection(tenant) as tx:
             await _require_active(tx)
+            (await entitlements.load(tx)).require_writable()
             before = await store.lock_device(tx, device_id)
             if before is None:
                 raise NotFound("no such device")

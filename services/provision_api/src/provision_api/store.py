@@ -58,6 +58,15 @@ async def find_tenant(tx: Tx, tenant_id: UUID) -> Tenant | None:
     return None if row is None else Tenant(row["tenant_id"], row["name"], row["status"])
 
 
+async def count_devices(tx: TenantTx) -> int:
+    """Count what the plan's limit counts: every device that is there, disabled ones too."""
+    row = await tx.one(
+        "SELECT count(*) AS devices FROM devices WHERE tenant_id = %(tenant)s",
+        {"tenant": tx.tenant},
+    )
+    return int(row["devices"])
+
+
 async def create_device(tx: TenantTx, device_id: UUID, name: str) -> Device:
     row = await tx.one(
         """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pulse_common.http import Endpoint, Open
 from ui_iot import api_models as models
+from ui_iot.gate_operations import gate_operations
 from ui_iot.openapi import describe
 from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
@@ -15,6 +16,7 @@ from ui_iot.team_operations import team_operations
 if TYPE_CHECKING:
     from ui_iot.api import Api
     from ui_iot.changes import Changes
+    from ui_iot.gate_api import GateApi
     from ui_iot.session_api import SessionApi
     from ui_iot.team_api import TeamApi
 
@@ -93,7 +95,7 @@ def _changing(changes: Changes) -> list[Operation]:
             body=models.CreateDeviceBody,
             answers={201: models.CreatedAnswer},
             answer_headers=("Location", "Idempotency-Replayed"),
-            refusals=frozenset({409, 422}),
+            refusals=frozenset({402, 409, 422}),
         ),
         Operation(
             name="renameDevice",
@@ -106,7 +108,7 @@ def _changing(changes: Changes) -> list[Operation]:
             body=models.RenameDeviceBody,
             answers={200: models.DeviceAnswer},
             answer_headers=("ETag",),
-            refusals=frozenset({412, 428}),
+            refusals=frozenset({402, 412, 428}),
         ),
     ]
 
