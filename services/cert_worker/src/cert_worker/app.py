@@ -11,6 +11,7 @@ from cert_worker.ca import CaRefused
 from cert_worker.domain import DEVICE_PROFILE
 from cert_worker.handlers.pki import Pki
 from cert_worker.handlers.revoke import Revoking
+from cert_worker.handlers.revoke_issuer import RevokingIssuers
 from cert_worker.handlers.sign import Signing
 from cert_worker.issuing import Issuing
 from cert_worker.profile import DeviceProfile
@@ -82,6 +83,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.RevokeRequest, revoking.revoke)
     await bus.answer(events.RevokeCertificatesRequest, revoking.revoke_certificates)
     await bus.answer(events.ReleaseCertificatesRequest, revoking.release_certificates)
+    issuers = RevokingIssuers(database=database, authorities=authorities, clock=system_clock)
+    await bus.answer(events.RevokeIssuerRequest, issuers.revoke)
     pki = Pki(authorities=authorities, publisher=publisher, clock=system_clock)
     sealing = await start_sealing(settings, runtime, database, bus)
     return create_app(pki=pki, readiness=runtime.readiness, sealing=sealing)

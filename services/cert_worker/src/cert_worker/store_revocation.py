@@ -100,23 +100,22 @@ async def release(tx: TenantTx, selection: Selection, *, now: datetime) -> Seque
     return await _changed(tx, await tx.all(query, _values(tx, selection, now)))
 
 
-async def revoke_issuer(tx: Tx, issuer_id: UUID, *, reason: str, now: datetime) -> datetime | None:
-    """Revoke a CA that is not revoked yet; return the moment, or None when there was nothing to do."""
-    row = await tx.one_or_none(
+async def revoke_issuer(tx: Tx, issuer_id: UUID, *, reason: str, now: datetime) -> None:
+    await tx.execute(
         """
         UPDATE issuers
            SET status = 'revoked', revoked_at = %(now)s, revocation_reason = %(reason)s
-         WHERE issuer_id = %(issuer_id)s AND kind = 'issuing' AND status <> 'revoked'
-        RETURNING revoked_at
+         WHERE issuer_id = %(issuer_id)s AND status <> 'revoked'
         """,
         {"issuer_id": issuer_id, "reason": reason, "now": now},
     )
-    return None if row is None else now
 
 
 async def issuer_revoked_at(tx: Tx, issuer_id: UUID) -> datetime | None:
+    """Say when a CA was revoked, if it was; nobody else revokes it until the transaction ends."""
     row = await tx.one_or_none(
-        "SELECT revoked_at FROM issuers WHERE issuer_id = %(issuer_id)s", {"issuer_id": issuer_id}
+        "SELECT revoked_at FROM issuers WHERE issuer_id = %(issuer_id)s FOR NO KEY UPDATE",
+        {"issuer_id": issuer_id},
     )
     revoked_at: datetime | None = None if row is None else row["revoked_at"]
     return revoked_at
