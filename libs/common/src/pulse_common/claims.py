@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from pulse_common.identity import OPERATOR_ROLES, TENANT_ROLES, Role, TenantId
+from pulse_common.ids import PLATFORM_TENANT, parse_uuid
 from pulse_common.jws import TokenRefused
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 LEEWAY_SECONDS = 30
 LONGEST_TEXT = 255
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 # A NUL or a lone surrogate cannot be stored, other control characters forge log lines.
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cs"})
 
@@ -90,11 +88,13 @@ class Claims:
                 raise TokenRefused("tenant_of_operator")
             return None
         value = self.members.get("tenant_id")
-        if not isinstance(value, str) or not _UUID.fullmatch(value):
+        try:
+            tenant = parse_uuid(value if isinstance(value, str) else "")
+        except ValueError:
+            raise TokenRefused("claim_tenant_id") from None
+        if tenant == PLATFORM_TENANT:
             raise TokenRefused("claim_tenant_id")
-        if not UUID(value).int:
-            raise TokenRefused("claim_tenant_id")  # the platform's own tenant
-        return TenantId(UUID(value))
+        return TenantId(tenant)
 
 
 def _texts(value: object, reason: str) -> list[str]:

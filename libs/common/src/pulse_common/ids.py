@@ -25,12 +25,24 @@ def new_id() -> UUID:
     return UUID(int=value)
 
 
-def parse_id(text: str, name: str) -> UUID:
+def parse_uuid(text: str) -> UUID:
     """Read a UUID in its canonical lower-case form only, so that one thing has one name.
 
     Raises:
-        Malformed: for anything else, braces, upper case and ``urn:uuid:`` included.
+        ValueError: for anything else, braces, upper case and ``urn:uuid:`` included.
     """
     if not _CANONICAL.fullmatch(text):
-        raise Malformed(f"{name} must be a UUID in lower case")
+        raise ValueError("not a UUID in lower case")
     return UUID(text)
+
+
+def parse_id(text: str, name: str) -> UUID:
+    """As ``parse_uuid``, for what a caller sent under ``name``.
+
+    Raises:
+        Malformed: it is not canonical.
+    """
+    try:
+        return parse_uuid(text)
+    except ValueError:
+        raise Malformed(f"{name} must be a UUID in lower case") from None

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 from mqtt_authz import topics
-from mqtt_authz.certificate import parse_uuid
 from mqtt_authz.reasons import Denied, Reason
 from pulse_common.identity import TenantId
+from pulse_common.ids import parse_uuid
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from mqtt_authz.certificate import parse_uuid
+from pulse_common.ids import parse_uuid
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

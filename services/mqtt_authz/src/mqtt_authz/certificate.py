@@ -7,21 +7,20 @@ The names are validated again all the same, because they become topics (hazard 1
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from pulse_common.identity import TenantId
+from pulse_common.ids import parse_uuid
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
 LARGEST_BYTES = 16 * 1024
-_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class CertificateRefused(Exception):  # noqa: N818 -- reads as an outcome
@@ -75,17 +74,6 @@ def read_certificate(der: bytes) -> DeviceCertificate:
     if names != [x509.UniformResourceIdentifier(f"urn:pulse:tenant:{tenant}:device:{device}")]:
         raise CertificateRefused("the SAN is not exactly the URI of CN and O")
     return found
-
-
-def parse_uuid(text: str) -> UUID:
-    """Read a UUID in canonical lower case, so that one device has one name.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    if not _CANONICAL.fullmatch(text):
-        raise ValueError("not a UUID in lower case")
-    return UUID(text)
 
 
 def _the_one(subject: x509.Name, oid: x509.ObjectIdentifier) -> str:
