@@ -31,6 +31,7 @@ class Neighbours:
         await bus.answer(events.RenameDeviceRequest, self.rename)
         await bus.answer(events.RevokeRequest, self.revoke)
         await bus.answer(events.CommandRequest, self.command)
+        await bus.answer(events.DryRunRequest, self.dry_run)
 
     async def create(self, call: events.CreateDeviceRequest) -> events.CreateDeviceReply:
         self._hear(call)
@@ -58,6 +59,15 @@ class Neighbours:
     async def command(self, call: events.CommandRequest) -> events.CommandReply:
         self._hear(call)
         return events.CommandReply(command_id=call.command_id)
+
+    async def dry_run(self, call: events.DryRunRequest) -> events.DryRunReply:
+        self._hear(call)
+        allowed = call.topic.endswith("/telemetry")
+        return events.DryRunReply(
+            allowed=allowed,
+            reason="allowed" if allowed else "topic_not_allowed",
+            rule="allow publish x" if allowed else "deny all #",
+        )
 
     @property
     def _later(self) -> datetime:

@@ -66,6 +66,11 @@ FOR_TENANTS = FOR_ADMINISTRATORS | {
     "GET /api/v2/devices",
     "GET /api/v2/devices/{device_id}",
     "GET /api/v2/devices/{device_id}/telemetry",
+    "GET /devices/{device_id}/refusals",
+    "GET /findings",
+    "GET /api/v2/devices/{device_id}/denials",
+    "POST /api/v2/devices/{device_id}/dry-run",
+    "GET /api/v2/findings",
 }
 FOR_ANYBODY = {
     "POST /auth/logout",

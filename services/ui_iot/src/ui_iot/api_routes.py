@@ -26,9 +26,10 @@ DEVICE = f"{DEVICES}/{{device_id}}"
 
 
 def api_endpoints(
-    api: Api, changes: Changes, sessions: SessionApi, team: TeamApi
+    api: Api, changes: Changes, sessions: SessionApi, team: TeamApi, gate: GateApi
 ) -> list[Endpoint]:
-    offered = [*operations(api, changes), *session_operations(sessions), *team_operations(team)]
+    about_devices = [*operations(api, changes), *gate_operations(gate)]
+    offered = [*about_devices, *session_operations(sessions), *team_operations(team)]
     document = Open(
         method="GET",
         path=f"{ROOT}/openapi.json",

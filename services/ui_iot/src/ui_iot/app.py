@@ -23,6 +23,7 @@ from ui_iot.changes import Changes
 from ui_iot.cookies import SealedCookies
 from ui_iot.directory import open_directory
 from ui_iot.endings import Endings
+from ui_iot.gate_api import GateApi
 from ui_iot.handlers import Pages
 from ui_iot.limits import Rates, of_live_views
 from ui_iot.live import Hub
@@ -165,6 +166,7 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
         session_api=SessionApi(db=made.db, endings=endings, callers=callers),
         team_pages=TeamPages(db=made.db, team=team, callers=callers),
         team_api=TeamApi(db=made.db, team=team, once=once, callers=callers),
+        gate=GateApi(db=made.db, bus=made.bus, clock=made.clock),
     )
     return [*endpoints(handlers, made.rates), *health.endpoints(made.readiness)]
 

@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from pulse_common.http import Endpoint, Guarded, Open
 from ui_iot import limits
 from ui_iot.api_routes import ROOT, api_endpoints
+from ui_iot.gate_pages import GatePages
 from ui_iot.people import ADMINISTRATORS, ANYBODY, EVERYBODY
 from ui_iot.rendering import STATIC
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ui_iot.api import Api
     from ui_iot.backchannel import BackChannel
     from ui_iot.changes import Changes
+    from ui_iot.gate_api import GateApi
     from ui_iot.handlers import Pages
     from ui_iot.limits import Rates
     from ui_iot.login import Login
@@ -50,11 +52,16 @@ class Handlers:
     session_api: SessionApi
     team_pages: TeamPages
     team_api: TeamApi
+    gate: GateApi
 
 
 def endpoints(made: Handlers, rates: Rates = limits.SHIPPED) -> list[Endpoint]:
-    api = api_endpoints(made.api, made.changes, made.session_api, made.team_api)
-    pages = [*_signing_in(made.login, made.back_channel, rates), *_pages(made)]
+    api = api_endpoints(made.api, made.changes, made.session_api, made.team_api, made.gate)
+    pages = [
+        *_signing_in(made.login, made.back_channel, rates),
+        *_pages(made),
+        *_gate(GatePages(api=made.gate)),
+    ]
     return limits.limited([*pages, *_team(made.team_pages), *api], rates)
 
 
@@ -99,6 +106,13 @@ def _pages(made: Handlers) -> list[Endpoint]:
         _guarded("GET", f"{DEVICE}/enrol", ADMINISTRATORS, pages.enrol),
         _guarded("POST", f"{DEVICE}/enrolment-tokens", ADMINISTRATORS, pages.new_token),
         _guarded("POST", f"{DEVICE}/revoke", ADMINISTRATORS, pages.revoke),
+    ]
+
+
+def _gate(pages: GatePages) -> list[Endpoint]:
+    return [
+        _guarded("GET", f"{DEVICE}/refusals", EVERYBODY, pages.refusals),
+        _guarded("GET", "/findings", EVERYBODY, pages.findings),
     ]
 
 

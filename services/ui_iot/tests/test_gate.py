@@ -1,0 +1,249 @@
+"""Why a device was refused, how it would be decided, and what is wrong in the fleet: for its own tenant alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from pulse_common import events
+from pulse_common.errors import Unavailable
+from ui_iot.findings import CHECKS, weakness
+from ui_iot.gate_store import Held
+
+if TYPE_CHECKING:
+    from services.ui_iot.tests.neighbours import Neighbours
+    from services.ui_iot.tests.rig import Browser, Rig
+
+pytestmark = pytest.mark.anyio
+SCRIPT = "<script>alert(1)</script>"
+
+
+def refuse(rig: Rig, tenant: UUID, device: UUID, **values: Any) -> None:  # noqa: ANN401 -- the row's own
+    row = {
+        "at": rig.now,
+        "action": "publish",
+        "reason": "topic_not_allowed",
+        "topic": "x",
+        "times": 1,
+    } | values
+    rig.superuser.execute(
+        "INSERT INTO broker_denials (tenant_id, denial_id, device_id, at, action, reason, rule, topic, times)"
+        " VALUES (%s, %s, %s, %s, %s, %s, 'deny all #', %s, %s)",
+        [
+            *(tenant, uuid4(), device, row["at"]),
+            *(row["action"], row["reason"], row["topic"], row["times"]),
+        ],
+    )
+
+
+async def test_refusals_are_listed_newest_first_by_api_and_on_the_page(
+    rig: Rig, acme: UUID, alice: Browser
+) -> None:
+    device = rig.device(acme)
+    refuse(rig, acme, device, topic="older", at=rig.now - timedelta(minutes=1))
+    refuse(rig, acme, device, topic=SCRIPT, times=7)
+
+    answer = await alice.get(f"/api/v2/devices/{device}/denials")
+    page = await alice.page(f"/devices/{device}/refusals")
+
+    denials = answer.json()["denials"]
+    assert [one["topic"] for one in denials] == [SCRIPT, "older"]
+    assert denials[0]["times"] == 7
+    assert denials[0]["rule"] == "deny all #"
+    assert "topic" in denials[0]["text"]
+    assert page.status_code == 200
+    assert page.text.count('data-testid="denial"') == 2
+    assert "<script>alert" not in page.text
+    assert "7 times" in page.text
+
+
+async def test_refusals_of_another_tenants_device_do_not_exist(rig: Rig, alice: Browser) -> None:
+    other = rig.tenant("Globex")
+    device = rig.device(other)
+    refuse(rig, other, device)
+
+    for path in (
+        f"/api/v2/devices/{device}/denials",
+        f"/devices/{device}/refusals",
+        "/devices/x/refusals",
+    ):
+        assert (await alice.page(path)).status_code == 404
+    assert (await alice.get("/api/v2/findings")).json() == {"findings": []}
+
+
+async def test_dry_run_asks_the_gate_as_the_callers_tenant(
+    rig: Rig, acme: UUID, neighbours: Neighbours
+) -> None:
+    device = rig.device(acme)
+    body = {"action": "publish", "topic": "a/telemetry", "qos": 1, "at": "2026-01-01T00:00:00Z"}
+
+    async with rig.browser(**rig.bearer(acme, "customer")) as script:
+        answer = await script.post(f"/api/v2/devices/{device}/dry-run", json=body)
+
+    assert answer.status_code == 200
+    assert (answer.json()["allowed"], answer.json()["rule"]) == (True, "allow publish x")
+    (asked,) = neighbours.asked
+    assert isinstance(asked, events.DryRunRequest)
+    assert (asked.tenant_id, asked.device_id, asked.qos) == (acme, device, 1)
+    assert asked.at is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"action": "delete"},
+        {"action": "publish", "qos": 3},
+        {"action": "publish", "topic": "x" * 1001},
+        {"action": "publish", "at": "yesterday"},
+        {"action": "publish", "at": "2026-01-01T00:00:00"},
+        {"action": "publish", "more": 1},
+    ],
+)
+async def test_dry_run_of_nonsense_is_refused_without_asking(
+    rig: Rig, acme: UUID, neighbours: Neighbours, body: dict[str, object]
+) -> None:
+    device = rig.device(acme)
+
+    async with rig.browser(**rig.bearer(acme)) as script:
+        answer = await script.post(f"/api/v2/devices/{device}/dry-run", json=body)
+
+    assert answer.status_code == 400
+    assert neighbours.asked == []
+
+
+async def test_dry_run_of_another_tenants_device_is_not_asked(
+    rig: Rig, acme: UUID, neighbours: Neighbours
+) -> None:
+    device = rig.device(rig.tenant("Globex"))
+
+    async with rig.browser(**rig.bearer(acme)) as script:
+        answer = await script.post(f"/api/v2/devices/{device}/dry-run", json={"action": "connect"})
+
+    assert answer.status_code == 404
+    assert neighbours.asked == []
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("action=publish&topic=a%2Ftelemetry", "Allowed"),
+        ("action=publish&topic=elsewhere&retain=on&qos=2", "Refused"),
+        ("action=steal", "Choose an action"),
+        ("action=publish&qos=9", "Choose an action"),
+        ("action=publish&topic=%00", "cannot hold"),
+    ],
+)
+async def test_page_shows_the_verdict(
+    rig: Rig, acme: UUID, alice: Browser, neighbours: Neighbours, query: str, says: str
+) -> None:
+    page = await alice.page(f"/devices/{rig.device(acme)}/refusals?{query}")
+
+    assert page.status_code == 200
+    assert says in page.text
+
+
+async def test_page_says_that_the_gate_is_away(
+    rig: Rig, acme: UUID, alice: Browser, neighbours: Neighbours
+) -> None:
+    neighbours.refusal = Unavailable("away")
+
+    page = await alice.page(f"/devices/{rig.device(acme)}/refusals?action=connect")
+
+    assert "did not answer" in page.text
+
+
+def hold(rig: Rig, tenant: UUID, device: UUID, **values: Any) -> None:  # noqa: ANN401 -- the row's own
+    """Give a device a certificate row; its DER is nothing, so its key counts as weak."""
+    row: dict[str, Any] = {
+        "key": uuid4().bytes * 2,
+        "days": 60,
+        "age": timedelta(0),
+        "revoked_at": None,
+        "cut_at": None,
+    } | values
+    issuer = rig.superuser.execute("SELECT issuer_id FROM issuers LIMIT 1").fetchone()
+    if issuer is None:
+        issuer = (uuid4(),)
+        rig.superuser.execute(
+            "INSERT INTO issuers (issuer_id, kind, profile, subject, certificate_der, fingerprint_sha256, not_before,"
+            " not_after) VALUES (%s, 'issuing', 'device', 'CA', '', sha256('ca'), now(), now())",
+            issuer,
+        )
+    rig.superuser.execute(
+        "INSERT INTO certificates (tenant_id, certificate_id, device_id, issuer_id, serial_number, fingerprint_sha256,"
+        " public_key_sha256, certificate_der, not_before, not_after, created_at, status, revoked_at, revocation_reason,"
+        " session_cut_at) VALUES (%s, %s, %s, %s, %s, %s, %s, '', %s, %s, %s, %s, %s, %s, %s)",
+        [
+            *(tenant, uuid4(), device, issuer[0], uuid4().hex, uuid4().bytes * 2, row["key"]),
+            *(rig.now, rig.now + timedelta(days=row["days"]), rig.now - row["age"]),
+            *("revoked" if row["revoked_at"] else "valid", row["revoked_at"]),
+            *("superseded" if row["revoked_at"] else None, row["cut_at"]),
+        ],
+    )
+
+
+def hear(rig: Rig, tenant: UUID, device: UUID) -> None:
+    rig.superuser.execute(
+        "INSERT INTO device_last_state (tenant_id, device_id, last_seen_at, ts, metrics) VALUES (%s, %s, %s, %s, '{}')",
+        [tenant, device, rig.now, rig.now],
+    )
+
+
+async def found(browser: Browser) -> dict[str, set[str]]:
+    listed: dict[str, set[str]] = {}
+    for one in (await browser.get("/api/v2/findings")).json()["findings"]:
+        listed.setdefault(one["check"], set()).add(one["device_name"])
+    return listed
+
+
+async def test_every_check_finds_its_fault_and_nothing_else(
+    rig: Rig, acme: UUID, alice: Browser
+) -> None:
+    devices = {
+        name: rig.device(acme, name)
+        for name in ("twin-1", "twin-2", "over", "soon", "silent", "stray", "uncut", "cut", "noisy")
+    }
+    hold(rig, acme, devices["twin-1"], key=b"k" * 32)
+    hold(rig, acme, devices["twin-2"], key=b"k" * 32)
+    hold(rig, acme, devices["over"], days=-1)
+    hold(rig, acme, devices["soon"], days=10)
+    hold(rig, acme, devices["silent"], age=timedelta(days=2))
+    hour = rig.now - timedelta(hours=1)
+    hold(rig, acme, devices["stray"], revoked_at=hour, cut_at=hour)
+    hear(rig, acme, devices["stray"])
+    hold(rig, acme, devices["uncut"], revoked_at=hour)
+    hold(rig, acme, devices["cut"], revoked_at=hour, cut_at=hour)
+    refuse(rig, acme, devices["noisy"], times=99)
+    refuse(rig, acme, devices["noisy"], reason="client_id_mismatch", action="connect")
+
+    listed = await found(alice)
+    page = await alice.page("/findings")
+
+    weak = listed.pop("weak_key")  # these have no certificate that can be read
+    assert weak == {"twin-1", "twin-2", "soon", "silent"}
+    assert listed == {
+        "shared_key": {"twin-1", "twin-2"},
+        "expired": {"over"},
+        "expiring": {"soon"},
+        "never_connected": {"silent"},
+        "revoked_but_connected": {"stray", "uncut"},
+        "conflicting_client_ids": {"noisy"},
+        "often_refused": {"noisy"},
+    }
+    assert set(listed) | {"weak_key"} == set(CHECKS)
+    assert page.text.index("revoked_but_connected") < page.text.index("never_connected")
+
+
+async def test_fleet_without_faults_says_so(rig: Rig, acme: UUID, alice: Browser) -> None:
+    rig.device(acme)
+
+    assert await found(alice) == {}
+    assert "Nothing found" in (await alice.page("/findings")).text
+
+
+def test_key_that_cannot_be_read_is_weak() -> None:
+    assert weakness(Held(uuid4(), "D", b"\x30")) == "it cannot be read"
