@@ -14,7 +14,7 @@ from pulse_common.clock import system_clock
 from pulse_common.cors import CorsSettings
 from pulse_common.errors import Unavailable
 from pulse_common.http import build_app
-from ui_iot import login, logout_store, session_store
+from ui_iot import billing_api, billing_pages, limits, login, logout_store, session_store
 from ui_iot.api import Api
 from ui_iot.api_cors import ApiCors
 from ui_iot.backchannel import BackChannel
@@ -168,7 +168,12 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
         team_api=TeamApi(db=made.db, team=team, once=once, callers=callers),
         gate=GateApi(db=made.db, bus=made.bus, clock=made.clock),
     )
-    return [*endpoints(handlers, made.rates), *health.endpoints(made.readiness)]
+    billing = [*billing_pages.endpoints(db=made.db, bus=made.bus), *billing_api.endpoints(made.bus)]
+    return [
+        *endpoints(handlers, made.rates),
+        *limits.limited(billing, made.rates),
+        *health.endpoints(made.readiness),
+    ]
 
 
 def open_callers(made: Parts) -> Callers:

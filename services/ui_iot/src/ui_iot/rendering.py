@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
+STRIPES_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
+"""Where the billing page's forms end: browsers hold a form's redirects to the policy too."""
 
 _PAGES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
@@ -59,9 +61,10 @@ def error_page(request: Request, error: AppError) -> HTMLResponse | None:
 
 
 class SecurityHeaders:
-    """Pure ASGI.  The policy allows our own files and nothing inline; forms may also lead to the identity provider.
+    """Pure ASGI.  The policy allows our own files and nothing inline.
 
-    What does not say that it may be kept (the static files) is private, redirects and refusals included.
+    Forms may also lead to the identity provider and to Stripe's own pages.  What does not say that it may be kept (the
+    static files) is private, redirects and refusals included.
     """
 
     def __init__(self, app: ASGIApp, *, issuer: str) -> None:
@@ -70,7 +73,7 @@ class SecurityHeaders:
         policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
             "font-src 'self'; connect-src 'self'; "
-            f"form-action 'self' {provider.scheme}://{provider.netloc}; "
+            f"form-action 'self' {provider.scheme}://{provider.netloc} {STRIPES_PAGES}; "
             "frame-ancestors 'none'; base-uri 'none'"
         )
         self._headers = [
