@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.identity.provider import Provider
 
+    from ui_iot.members import Account
+
 pytestmark = pytest.mark.anyio
 
 _ACME = TenantId(UUID(ACME))
@@ -108,7 +110,7 @@ async def test_invited_person_chooses_a_password_is_pending_no_more_and_logs_in(
     assert (pending.awaits_password, pending.tenant) == (True, ACME)
     taken_up = await _found(provider, member)
     assert taken_up is not None
-    assert not taken_up.awaits_password  # type: ignore[attr-defined]
+    assert not taken_up.awaits_password
     claims = claims_of(application.tokens(Browser(provider.http), address)["access_token"])
     assert claims["tenant_id"] == ACME
     assert "tenant-admin" in claims["realm_access"]["roles"]
@@ -165,7 +167,7 @@ async def test_wrong_secret_is_our_fault_and_nobody_elses(provider: Provider) ->
             await directory.search(_ACME, 0, 1)
 
 
-async def _found(provider: Provider, member: UUID) -> object:
+async def _found(provider: Provider, member: UUID) -> Account | None:
     async with directory_of(provider) as directory:
         return await directory.find(member)
 
