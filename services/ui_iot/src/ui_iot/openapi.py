@@ -36,8 +36,8 @@ it answered then (`Idempotency-Replayed: true`), with another body 422, and whil
 
 **Changing.** `PATCH` needs the `ETag` that you read, as `If-Match`: 428 without it, 412 when somebody else was faster.
 
-**Team.** `/api/v2/team` is for the tenant's administrators, 25 people a page. Changes need a person who logged in within the
-last minutes (401 `step_up_required`), so programs can only read; 409 keeps the last administrator.
+**Team.** `/api/v2/team` is for the tenant's administrators, 25 people a page. Changes need a person who logged in
+within the last minutes (401 `step_up_required`), so programs can only read; 409 keeps the last administrator.
 
 **Live.** `wss://…/api/v2/ws`: first `{"type": "authenticate", "token": …}` (no Origin header, the token never in the
 URL), then `{"type": "subscribe", "devices": "all" | [ids]}`.
