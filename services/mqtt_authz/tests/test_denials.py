@@ -176,6 +176,28 @@ async def test_refused_connect_and_act_are_kept_with_reason_rule_topic_and_seria
     ]
 
 
+async def test_what_the_broker_denied_by_the_list_is_kept_with_the_rule(
+    broker: Broker, enrol: Enrol, notebook: Notebook
+) -> None:
+    enrolled = enrol()
+    tree = f"tenant/{enrolled.tenant}/device/{enrolled.device}"
+    names = {"clientid": str(enrolled.device), "tenant": str(enrolled.tenant), "qos": "1"}
+    for action, topic, retain in (
+        ("subscribe", "tenant/+/device/+/command", "false"),
+        ("publish", f"{tree}/telemetry", "true"),
+        ("publish", f"{tree}/telemetry", "false"),  # the list allows it: not a refusal at all
+    ):
+        body = names | {"action": action, "topic": topic, "retain": retain}
+        await broker.ask("mqtt-denied", body)
+    await broker.ask("mqtt-denied", b"{")
+    await broker.gate.denials.flush()
+
+    assert [row[:3] for row in notebook.rows(enrolled)] == [
+        ("subscribe", "topic_not_allowed", "tenant/+/device/+/command"),
+        ("publish", "retain_not_allowed", f"{tree}/telemetry"),
+    ]
+
+
 async def test_nobody_without_a_certificate_writes_into_a_tenants_refusals(
     broker: Broker, enrol: Enrol
 ) -> None:

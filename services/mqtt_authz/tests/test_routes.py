@@ -55,6 +55,7 @@ def test_guarded_routes_are_exactly_these() -> None:
     assert [(e.method, e.path) for e in GUARDED] == [
         ("POST", "/api/v1/internal/mqtt-auth"),
         ("POST", "/api/v1/internal/mqtt-acl"),
+        ("POST", "/api/v1/internal/mqtt-denied"),
     ]
 
 

@@ -119,6 +119,7 @@ class Environments:
             "BROKER_CLIENT_CA_FILE": str(self.trust_store),
             "BROKER_AUTH_URL": f"{internal}/mqtt-auth",
             "BROKER_ACL_URL": f"{internal}/mqtt-acl",
+            "BROKER_DENIED_URL": f"{internal}/mqtt-denied",
             "BROKER_AUTH_SECRET": self.secrets.mqtt_auth,
             "BROKER_API_KEY": self.secrets.broker_api_key,
             "BROKER_API_SECRET": self.secrets.broker_api_secret,

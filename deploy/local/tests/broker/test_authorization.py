@@ -227,3 +227,15 @@ def test_a_client_that_says_goodbye_leaves_no_will(open_rig: Rig) -> None:
     peer.leave()
 
     assert service.receive_all(0.2) == []
+
+
+def test_what_the_list_denies_is_told_and_not_asked(rig: Rig) -> None:
+    peer = device(rig)
+
+    peer.publish("tenant/t2/device/dev-2/telemetry", "x")
+    rig.authz.wait_for_calls(2)
+
+    (told,) = rig.authz.asked("/denied")
+    assert (told["clientid"], told["tenant"]) == ("dev-1", "t1")
+    assert (told["action"], told["topic"]) == ("publish", "tenant/t2/device/dev-2/telemetry")
+    assert rig.authz.asked("/acl") == []

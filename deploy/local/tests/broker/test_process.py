@@ -29,6 +29,7 @@ def environment(rig: Rig, ports: tuple[int, int, int]) -> dict[str, str]:
         "BROKER_CLIENT_CA_FILE": str(settings.client_ca_file),
         "BROKER_AUTH_URL": settings.auth_url,
         "BROKER_ACL_URL": settings.acl_url,
+        "BROKER_DENIED_URL": settings.denied_url,
         "BROKER_AUTH_SECRET": settings.auth_secret,
         "BROKER_API_KEY": settings.api_key,
         "BROKER_API_SECRET": settings.api_secret,

@@ -26,6 +26,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "BROKER_CLIENT_CA_FILE": str(file),
         "BROKER_AUTH_URL": "http://127.0.0.1:8413/api/v1/internal/mqtt-auth",
         "BROKER_ACL_URL": "http://127.0.0.1:8413/api/v1/internal/mqtt-acl",
+        "BROKER_DENIED_URL": "http://127.0.0.1:8413/api/v1/internal/mqtt-denied",
         "BROKER_AUTH_SECRET": "s" * 32,
         "BROKER_API_KEY": "key",
         "BROKER_API_SECRET": "t" * 32,

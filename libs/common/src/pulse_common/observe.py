@@ -22,7 +22,7 @@ QUIET_PATHS = frozenset(
     {
         *("/healthz", "/readyz", "/metrics"),
         # The broker's questions come by the thousand; a refusal has a line of its own, and all are in the metrics.
-        *("/api/v1/internal/mqtt-auth", "/api/v1/internal/mqtt-acl"),
+        *(f"/api/v1/internal/mqtt-{question}" for question in ("auth", "acl", "denied")),
     }
 )
 

@@ -66,6 +66,21 @@ class Gate:
         verdict = await _judged(request, self._judge_act)
         return emqx.allowed() if isinstance(verdict, Allowed) else emqx.denied()
 
+    async def denied(self, request: Request, _: Principal) -> Response:
+        """Keep what the broker itself denied, by the list that our answer gave it; nothing is decided here.
+
+        The list is judged again, so that the reason is ours; the tenant is the one that the broker was told by us.
+        """
+        try:
+            act = emqx.parse_act(await read_body(request, emqx.LARGEST_BYTES))
+        except (Malformed, TooLarge, ClientDisconnect):
+            return emqx.denied()
+        verdict = decide(act)
+        if isinstance(verdict, Denied):
+            metrics.DECISIONS.labels("mqtt-denied", verdict.reason).inc()
+            self._note_act(act, verdict)
+        return emqx.denied()
+
     async def _judge_connect(self, body: bytes) -> Admitted | Denied:
         connect = emqx.parse_connect(body)
         if connect.certificate is None:

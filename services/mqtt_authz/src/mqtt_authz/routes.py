@@ -29,6 +29,12 @@ def endpoints(gate: Gate, readiness: Readiness) -> list[Endpoint]:
             roles=ONLY_THE_BROKER,
             handler=gate.act,
         ),
+        Guarded(
+            method="POST",
+            path="/api/v1/internal/mqtt-denied",
+            roles=ONLY_THE_BROKER,
+            handler=gate.denied,
+        ),
         # Last: routes are tried in order, and the broker's come by the thousand.
         *health.endpoints(readiness),
     ]

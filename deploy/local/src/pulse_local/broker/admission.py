@@ -60,12 +60,14 @@ class Admission:
         bans: Bans,
         auth_url: str,
         acl_url: str,
+        denied_url: str,
         clock: Callable[[], float],
     ) -> None:
         self.callout = callout
         self.bans = bans
         self.auth_url = auth_url
         self.acl_url = acl_url
+        self.denied_url = denied_url
         self.clock = clock
 
     async def admit(self, connect: Connect, wire: Wire) -> Guest | Rejected:
@@ -89,6 +91,10 @@ class Admission:
         if self.bans.hits(client):
             return Rejected(NOT_AUTHORIZED, "banned while it was being authenticated")
         authorization = Authorization(
-            client=client, admitted=judged, callout=self.callout, url=self.acl_url
+            client=client,
+            admitted=judged,
+            callout=self.callout,
+            url=self.acl_url,
+            denied_url=self.denied_url,
         )
         return Guest(client, authorization)

@@ -65,6 +65,7 @@ async def run(
             bans=clients.bans,
             auth_url=settings.auth_url,
             acl_url=settings.acl_url,
+            denied_url=settings.denied_url,
             clock=clock,
         )
         broker = DevelopmentBroker(settings=settings, clients=clients, admission=admission)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -63,25 +64,39 @@ class Authorization:
         admitted: Admitted,
         callout: Callout,
         url: str,
+        denied_url: str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client = client
         self.admitted = admitted
         self.callout = callout
         self.url = url
+        self.denied_url = denied_url
         self.monotonic = monotonic
         self.cache: OrderedDict[Act, tuple[float, bool]] = OrderedDict()
+        self.telling: asyncio.Task[object] | None = None
 
     async def permits(self, act: Act) -> bool:
         if self.admitted.superuser:
             return True
         verdict = judge(self.admitted.rules, act)
+        if verdict is Verdict.DENY:
+            self.tell(act)
         if verdict is not Verdict.NO_MATCH:
             return verdict is Verdict.ALLOW
         known = self.cache.get(act)
         if known is not None and known[0] > self.monotonic():
             return known[1]
         return await self.ask(act)
+
+    def tell(self, act: Act) -> None:
+        """Report a denial that nobody was asked about, as EMQX's rule engine does (deploy/emqx/denials.conf).
+
+        One at a time, without waiting for it: a denial ends the connection, so there is hardly ever a second one.
+        """
+        if self.telling is None or self.telling.done():
+            body = authorization_body(self.client, self.admitted, act)
+            self.telling = asyncio.create_task(self.callout.ask(self.denied_url, body))
 
     async def ask(self, act: Act) -> bool:
         body = authorization_body(self.client, self.admitted, act)

@@ -14,7 +14,7 @@ MAX_PORT = 65535
 MIN_SECRET_LENGTH = 32
 PORTS = ("BROKER_TLS_PORT", "BROKER_PLAIN_PORT", "BROKER_API_PORT")
 FILES = ("BROKER_CERT_FILE", "BROKER_KEY_FILE", "BROKER_CLIENT_CA_FILE")
-URLS = ("BROKER_AUTH_URL", "BROKER_ACL_URL")
+URLS = ("BROKER_AUTH_URL", "BROKER_ACL_URL", "BROKER_DENIED_URL")
 SECRETS = ("BROKER_AUTH_SECRET", "BROKER_API_SECRET")
 
 
@@ -32,6 +32,7 @@ class Settings:
     client_ca_file: Path
     auth_url: str
     acl_url: str
+    denied_url: str
     auth_secret: str = field(repr=False)
     api_key: str
     api_secret: str = field(repr=False)
@@ -78,6 +79,7 @@ def parse_settings(environment: Mapping[str, str]) -> Settings:
         client_ca_file=Path(environment["BROKER_CLIENT_CA_FILE"]),
         auth_url=environment["BROKER_AUTH_URL"],
         acl_url=environment["BROKER_ACL_URL"],
+        denied_url=environment["BROKER_DENIED_URL"],
         auth_secret=environment["BROKER_AUTH_SECRET"],
         api_key=environment["BROKER_API_KEY"],
         api_secret=environment["BROKER_API_SECRET"],

@@ -73,6 +73,7 @@ class Rig:
             client_ca_file=clients_authority.file,
             auth_url=f"{fake.url}/auth",
             acl_url=f"{fake.url}/acl",
+            denied_url=f"{fake.url}/denied",
             auth_secret=AUTH_SECRET,
             api_key="key",
             api_secret=API_SECRET,
