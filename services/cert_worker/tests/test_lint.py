@@ -31,14 +31,21 @@ ISSUING = SIGNER.sign_certificate(
 )
 
 
-def leaf(key: DeviceKey) -> x509.CertificateBuilder:
+def leaf(key: DeviceKey, base_url: str = BASE_URL) -> x509.CertificateBuilder:
     return profile.device_certificate(
         DeviceName(uuid4(), uuid4()),
         key,
         issuer=Issuer(issuer_id=ISSUING_ID, kind="issuing", certificate=ISSUING),
-        profile=DeviceProfile(base_url=BASE_URL, lifetime=timedelta(days=90)),
+        profile=DeviceProfile(base_url=base_url, lifetime=timedelta(days=90)),
         now=NOW,
     )
+
+
+@pytest.mark.parametrize("base_url", ["http://localhost:8480/pki", "http://cert-worker/pki"])
+def test_host_without_a_dot_is_no_finding(base_url: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+
+    assert lint.findings_before_signing(leaf(key, base_url)) == []
 
 
 @pytest.mark.parametrize("certificate", [ROOT, ISSUING], ids=["root", "issuing"])
