@@ -36,7 +36,7 @@ class Time:
         return self.now
 
 
-class Valkey:
+class Server:
     """A real server with nothing on disk, which a test may stop and start."""
 
     def __init__(self, program: str) -> None:
@@ -72,18 +72,19 @@ async def runtime() -> AsyncIterator[Runtime]:
         yield Runtime(stack)
 
 
-@pytest.fixture
-def server() -> Iterator[Valkey]:
-    program = shutil.which("valkey-server") or shutil.which("redis-server")
+@pytest.fixture(params=["redis-server", "valkey-server"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Start the one and the other; Debian 12 has Redis alone, Debian 13 both."""
+    program = shutil.which(request.param)
     if program is None:
-        pytest.skip("neither valkey-server nor redis-server is installed: no real store was asked")
-    found = Valkey(program)
+        pytest.skip(f"{request.param} is not installed: it was NOT asked")
+    found = Server(program)
     found.start()
     yield found
     found.stop()
 
 
-def limiter(runtime: Runtime, server: Valkey, scheme: str = "redis") -> Limiter:
+def limiter(runtime: Runtime, server: Server, scheme: str = "redis") -> Limiter:
     url = SecretStr(f"{scheme}://:a-test-password@127.0.0.1:{server.port}/0")
     return Limiter(open_store(runtime, url), address_of=peer)
 
@@ -102,7 +103,7 @@ async def admitted(limits: Limiter, limit: Limit, attempts: int) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
 async def test_replicas_share_one_amount_in_a_real_store(
-    runtime: Runtime, server: Valkey, scheme: str
+    runtime: Runtime, server: Server, scheme: str
 ) -> None:
     replicas = [limiter(runtime, server, scheme) for _ in range(3)]
 
@@ -120,7 +121,7 @@ async def test_in_memory_each_replica_lets_the_amount_through() -> None:
 
 
 @pytest.mark.slow
-async def test_a_real_store_that_dies_and_comes_back(runtime: Runtime, server: Valkey) -> None:
+async def test_a_real_store_that_dies_and_comes_back(runtime: Runtime, server: Server) -> None:
     limits = limiter(runtime, server)
     assert await admitted(limits, STRICT, 1) == 1
     server.stop()
@@ -147,7 +148,7 @@ async def test_an_absent_store_costs_one_request_less_than_a_second(runtime: Run
 
 @pytest.mark.slow
 async def test_keys_in_a_real_store_end_with_their_window_and_hold_no_address(
-    runtime: Runtime, server: Valkey
+    runtime: Runtime, server: Server
 ) -> None:
     brief = Limit(name="brief", amount=5, seconds=1, per="address", when_store_is_down="deny")
     url = SecretStr(f"redis://:a-test-password@127.0.0.1:{server.port}")
