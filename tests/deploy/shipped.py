@@ -33,6 +33,12 @@ SETTINGS = {
     | {
         "PUBLIC_URL",
         "OPERATOR_DATABASE_URL",
+        "SMTP_HOST",
+        "SMTP_PORT",
+        "SMTP_FROM",
+        "SMTP_STARTTLS",
+        "SMTP_USER",
+        "SMTP_PASSWORD",
         "OIDC_CLIENT_ID",
         "OIDC_CLIENT_SECRET",
         "OIDC_ADMIN_CLIENT_SECRET",

@@ -230,8 +230,12 @@ async def open_rig(
         http = await stack.enter_async_context(httpx2.AsyncClient(transport=transport))
         admin_transport = httpx2.MockTransport(realm.answer)
         admin_http = await stack.enter_async_context(httpx2.AsyncClient(transport=admin_transport))
+        operators = Database(postgres.url("svc_ui_iot_operator"), name="test operators")
+        await operators.open()
+        stack.push_async_callback(operators.close)
         parts = Parts(
             db=database,
+            operator_db=operators,
             bus=bus,
             clock=clock,
             verifier=verifier

@@ -59,6 +59,55 @@ FOR_ADMINISTRATORS = {
     "PATCH /api/v2/team/{member_id}",
     "DELETE /api/v2/team/{member_id}",
     "POST /api/v2/team/{member_id}/invitation",
+    "GET /billing",
+    "POST /billing/checkout",
+    "POST /billing/portal",
+}
+FOR_ADMINISTRATORS |= {
+    "GET /access",
+    "POST /access/policy",
+    "POST /access/grants/{grant_id}",
+    "GET /api/v2/access",
+    "PUT /api/v2/access/policy",
+    "POST /api/v2/access/grants/{grant_id}",
+}
+CONSOLE_TENANT, API_TENANT = "/operator/tenants/{tenant_id}", "/api/v2/operator/tenants/{tenant_id}"
+FOR_OPERATOR_ADMINS = {
+    "POST /operator/tenants",
+    f"POST {CONSOLE_TENANT}",
+    f"POST {CONSOLE_TENANT}/export",
+    "POST /api/v2/operator/tenants",
+    f"POST {API_TENANT}/suspend",
+    f"POST {API_TENANT}/resume",
+    f"POST {API_TENANT}/restore",
+    f"POST {API_TENANT}/delete",
+    f"POST {API_TENANT}/export",
+    "POST /api/v2/operator/billing/reconcile",
+    "POST /api/v2/operator/billing/stripe-events/{event_id}/replay",
+    "POST /api/v2/operator/billing/tenants/{tenant_id}/overrides",
+}
+FOR_OPERATORS = FOR_OPERATOR_ADMINS | {
+    "GET /operator/reason",
+    "POST /operator/reason",
+    "GET /operator/tenants",
+    f"GET {CONSOLE_TENANT}",
+    f"GET {CONSOLE_TENANT}/telemetry",
+    f"POST {CONSOLE_TENANT}/grants",
+    f"POST {CONSOLE_TENANT}/grants/{{grant_id}}",
+    "GET /operator/requests",
+    "GET /operator/devices",
+    "GET /operator/health",
+    "GET /operator/audit",
+    "GET /api/v2/operator/tenants",
+    f"GET {API_TENANT}",
+    f"GET {API_TENANT}/states",
+    f"POST {API_TENANT}/grants",
+    f"POST {API_TENANT}/grants/{{grant_id}}/break-glass",
+    "GET /api/v2/operator/requests",
+    "GET /api/v2/operator/devices",
+    "GET /api/v2/operator/health",
+    "GET /api/v2/operator/audit",
+    "GET /api/v2/operator/billing/tenants/{tenant_id}",
 }
 FOR_TENANTS = FOR_ADMINISTRATORS | {
     "GET /devices",
@@ -96,13 +145,16 @@ async def ignore(connection: HTTPConnection, error: Unauthenticated) -> None:
 VERIFIER = FakeVerifier(
     {
         "customer": principal("customer", TenantId(uuid4())),
+        "tenant-admin": principal("tenant-admin", TenantId(uuid4())),
         "operator": principal("operator", None),
+        "operator-admin": principal("operator-admin", None),
         "nobody": principal("uma_authorization", TenantId(uuid4())),
     }
 )
 BUS = cast("Bus", Unreachable())
 PARTS = Parts(
     db=cast("Database", Unreachable()),
+    operator_db=cast("Database", Unreachable()),
     bus=BUS,
     clock=lambda: NOW,
     verifier=cast("JwtVerifier", VERIFIER),
@@ -141,6 +193,7 @@ def test_open_routes_are_exactly_these() -> None:
         "GET /auth/callback",
         "POST /auth/backchannel-logout",
         "GET /api/v2/openapi.json",
+        "GET /api/v2/operator/openapi.json",
         "GET /healthz",
         "GET /readyz",
         "GET /metrics",
@@ -148,7 +201,7 @@ def test_open_routes_are_exactly_these() -> None:
 
 
 def test_guarded_routes_are_exactly_these() -> None:
-    assert {named(endpoint) for endpoint in GUARDED} == FOR_TENANTS | FOR_ANYBODY
+    assert {named(endpoint) for endpoint in GUARDED} == FOR_TENANTS | FOR_ANYBODY | FOR_OPERATORS
 
 
 @pytest.mark.parametrize("endpoint", GUARDED, ids=named)
@@ -200,11 +253,16 @@ def test_script_that_asks_for_a_part_of_a_page_is_told_and_not_led(client: TestC
 
 
 def refused_roles() -> list[tuple[Guarded, str]]:
-    refused = {"operator": FOR_TENANTS, "customer": FOR_ADMINISTRATORS}
+    refused = {
+        "operator": FOR_TENANTS | FOR_OPERATOR_ADMINS,
+        "operator-admin": FOR_TENANTS,
+        "customer": FOR_ADMINISTRATORS | FOR_OPERATORS,
+        "tenant-admin": FOR_OPERATORS,
+    }
     return [
         (endpoint, role)
         for endpoint in GUARDED
-        for role in ("nobody", "operator", "customer")
+        for role in ("nobody", *refused)
         if role == "nobody" or named(endpoint) in refused[role]
     ]
 

@@ -25,6 +25,8 @@ GOOD = {
     "OIDC_CLIENT_SECRET": "s" * 32,
     "OIDC_ADMIN_CLIENT_SECRET": "a" * 32,
     "SESSION_ENCRYPTION_KEY": KEY,
+    "SMTP_HOST": "localhost",
+    "SMTP_FROM": "pulse@pulse.example",
 }
 
 

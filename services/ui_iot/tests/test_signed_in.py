@@ -51,15 +51,17 @@ async def test_signed_out_visitor_is_welcomed_and_a_signed_in_one_goes_on(
     assert onward.headers["location"] == "/devices"
 
 
-async def test_operator_is_told_why_there_is_nothing_and_can_leave(rig: Rig, acme: UUID) -> None:
+async def test_operator_is_led_to_the_console_and_can_leave(rig: Rig, acme: UUID) -> None:
     operator = {**claims_of(acme, "operator"), "tenant_id": ..., "name": "Olivia"}
     browser = await rig.log_in(rig.browser(), **operator)
 
-    response = await browser.page("/devices")
+    led = await browser.page("/devices")
+    response = await browser.page("/devices/new")
     left = await browser.submit("/auth/logout")
 
+    assert (led.status_code, led.headers["location"]) == (303, "/operator/tenants")
     assert response.status_code == 403
-    assert "operators&#39; console comes later" in response.text
+    assert "operators&#39; console" in response.text
     assert "Olivia" in response.text
     assert 'action="/auth/logout"' in response.text
     assert left.status_code == 303

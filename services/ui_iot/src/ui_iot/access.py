@@ -13,7 +13,6 @@ from ui_iot.access_models import AccessAnswer, Policy
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from pulse_common.clock import Clock
     from pulse_common.identity import Principal
     from pulse_common.tenancy import Database, TenantTx
     from ui_iot.access_models import Decision
@@ -29,7 +28,6 @@ _ACTIONS: dict[Decision, audit.Action] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     db: Database
-    clock: Clock
 
     async def show(self, principal: Principal) -> AccessAnswer:
         async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
@@ -50,7 +48,7 @@ class Access:
         """
         async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
             await people.require_active_tenant(tx)
-            if not await self._decide(tx, grant, decision, principal.subject):
+            if not await _decide(tx, grant, decision, principal.subject):
                 raise NotFound("there is no such request to decide")
             act = _act(principal, _ACTIONS[decision], "operator_grant", str(grant), visit)
             await audit.record(tx, act)
@@ -72,18 +70,6 @@ class Access:
             )
             await audit.record(tx, act)
 
-    async def _decide(self, tx: TenantTx, grant: UUID, decision: Decision, by: str) -> bool:
-        now = self.clock()
-        match decision:
-            case "approve":
-                return await access_store.approve(tx, grant, by, now)
-            case "deny":
-                return await access_store.deny(tx, grant, by, now)
-            case "revoke":
-                return await access_store.revoke(tx, grant, by, now)
-            case _:
-                assert_never(decision)
-
 
 def _act(
     principal: Principal, action: audit.Action, kind: str, object_id: str, visit: Visit
@@ -96,3 +82,15 @@ def _act(
         object_id=object_id,
         address=visit.address,
     )
+
+
+async def _decide(tx: TenantTx, grant: UUID, decision: Decision, by: str) -> bool:
+    match decision:
+        case "approve":
+            return await access_store.approve(tx, grant, by)
+        case "deny":
+            return await access_store.deny(tx, grant, by)
+        case "revoke":
+            return await access_store.revoke(tx, grant, by)
+        case _:
+            assert_never(decision)

@@ -8,7 +8,6 @@ from ui_iot.access_models import Grant, Look, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from pulse_common.tenancy import Row, TenantTx
@@ -41,18 +40,19 @@ _SET_POLICY = """
            metadata_needs_approval = excluded.metadata_needs_approval,
            notice_emails = excluded.notice_emails, updated_by = excluded.updated_by, updated_at = now()
 """
+# The database's clock, by which its policies go.
 _APPROVE = """
     UPDATE operator_grants
-       SET status = 'active', decided_at = %(now)s, decided_by = %(by)s, begins_at = %(now)s,
-           ends_at = %(now)s + make_interval(secs => seconds)
+       SET status = 'active', decided_at = now(), decided_by = %(by)s, begins_at = now(),
+           ends_at = now() + make_interval(secs => seconds)
      WHERE grant_id = %(grant)s AND status = 'requested' AND kind = 'approval'
 """
 _DENY = """
-    UPDATE operator_grants SET status = 'denied', decided_at = %(now)s, decided_by = %(by)s
+    UPDATE operator_grants SET status = 'denied', decided_at = now(), decided_by = %(by)s
      WHERE grant_id = %(grant)s AND status = 'requested'
 """
 _REVOKE = """
-    UPDATE operator_grants SET status = 'revoked', decided_at = %(now)s, decided_by = %(by)s
+    UPDATE operator_grants SET status = 'revoked', decided_at = now(), decided_by = %(by)s
      WHERE grant_id = %(grant)s AND status = 'active'
 """
 _BROKEN = """
@@ -95,18 +95,18 @@ async def list_looks(tx: TenantTx) -> list[Look]:
     return [Look.model_validate(row) for row in await tx.all(_LOOKS, {"most": MOST})]
 
 
-async def approve(tx: TenantTx, grant: UUID, by: str, now: datetime) -> bool:
+async def approve(tx: TenantTx, grant: UUID, by: str) -> bool:
     """Open a request for the time that it asked for; False when there is none to approve."""
-    return bool(await tx.execute(_APPROVE, {"grant": grant, "by": by, "now": now}))
+    return bool(await tx.execute(_APPROVE, {"grant": grant, "by": by}))
 
 
-async def deny(tx: TenantTx, grant: UUID, by: str, now: datetime) -> bool:
-    return bool(await tx.execute(_DENY, {"grant": grant, "by": by, "now": now}))
+async def deny(tx: TenantTx, grant: UUID, by: str) -> bool:
+    return bool(await tx.execute(_DENY, {"grant": grant, "by": by}))
 
 
-async def revoke(tx: TenantTx, grant: UUID, by: str, now: datetime) -> bool:
+async def revoke(tx: TenantTx, grant: UUID, by: str) -> bool:
     """End a grant before its time; a broken glass too."""
-    return bool(await tx.execute(_REVOKE, {"grant": grant, "by": by, "now": now}))
+    return bool(await tx.execute(_REVOKE, {"grant": grant, "by": by}))
 
 
 async def has_broken_glass(tx: TenantTx) -> bool:

@@ -14,7 +14,7 @@ from pulse_common.clock import system_clock
 from pulse_common.cors import CorsSettings
 from pulse_common.errors import Unavailable
 from pulse_common.http import build_app
-from ui_iot import billing_api, billing_pages, limits, login, logout_store, session_store
+from ui_iot import billing_api, billing_pages, limits, login, logout_store, operating, session_store
 from ui_iot.api import Api
 from ui_iot.api_cors import ApiCors
 from ui_iot.backchannel import BackChannel
@@ -71,6 +71,7 @@ class Parts:
     """What the application is made of, real or a test's."""
 
     db: Database
+    operator_db: Database
     bus: Bus
     clock: Clock
     verifier: JwtVerifier
@@ -168,10 +169,18 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
         team_api=TeamApi(db=made.db, team=team, once=once, callers=callers),
         gate=GateApi(db=made.db, bus=made.bus, clock=made.clock),
     )
+    operators = operating.endpoints(
+        db=made.db,
+        operator_db=made.operator_db,
+        callers=callers,
+        sealed=sealed,
+        clock=made.clock,
+    )
     billing = [*billing_pages.endpoints(db=made.db, bus=made.bus), *billing_api.endpoints(made.bus)]
     return [
         *endpoints(handlers, made.rates),
         *limits.limited(billing, made.rates),
+        *operators,
         *health.endpoints(made.readiness),
     ]
 
@@ -200,8 +209,8 @@ def open_callers(made: Parts) -> Callers:
 
 async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
     database = await parts.open_database(runtime, settings.database_url, NAME)
-    await parts.open_database(
-        runtime, settings.operator_database_url, f"{NAME} operator", max_connections=2
+    operator_database = await parts.open_database(
+        runtime, settings.operator_database_url, f"{NAME} operator", max_connections=4
     )
     bus = await parts.connect_bus(runtime, settings, NAME)
     await bus.ensure_stream(events.STREAM_EVENTS)
@@ -215,6 +224,7 @@ async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
     proxies = settings.trusted_proxies
     made = Parts(
         db=database,
+        operator_db=operator_database,
         bus=bus,
         clock=system_clock,
         verifier=parts.token_verifier(
@@ -261,6 +271,14 @@ async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
             pages_per_minute=settings.page_requests_per_minute,
             tenant_per_minute=settings.tenant_requests_per_minute,
         ),
+    )
+    operating.run_beside(
+        runtime,
+        settings,
+        db=database,
+        operator_db=operator_database,
+        bus=bus,
+        directory=made.directory,
     )
     return create_app(made)
 

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from pulse_common.errors import AppError, Forbidden, Malformed, Unauthenticated
 from pulse_common.jwt import LEEWAY_SECONDS
 from ui_iot import cookies, people, rendering, step_up
-from ui_iot.domain import local_path
+from ui_iot.domain import HOME, local_path
 from ui_iot.oidc import LoginAttempt
 from ui_iot.sessions import ABSOLUTE_LIFE
 
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+CONSOLE = "/operator"
 _FAILED = "the log-in could not be completed; please start again"
 _OPERATORS = (
-    "you are an operator of Pulse and belong to no tenant, so there are no devices to show; "
-    "the operators' console comes later. Log out to continue as somebody else"
+    "you are an operator of Pulse and belong to no tenant; what you may do is in the operators' console. "
+    "Log out to continue as somebody else"
 )
 
 
@@ -153,6 +154,8 @@ def on_error(request: Request, error: AppError) -> Response | None:
     if isinstance(error, step_up.StepUpRequired):
         return step_up.answer(request, error)
     asks_for_page = "text/html" in request.headers.get("accept", "")
+    if asks_for_page and isinstance(error, Forbidden) and _is_operator_at_home(request):
+        return RedirectResponse(f"{CONSOLE}/tenants", 303)
     if not (isinstance(error, Unauthenticated) and asks_for_page and request.method == "GET"):
         return rendering.error_page(request, _explained(request, error))
     if "hx-request" in request.headers:
@@ -163,6 +166,12 @@ def on_error(request: Request, error: AppError) -> Response | None:
     return response
 
 
+def _is_operator_at_home(request: Request) -> bool:
+    """A log-in leads to the devices, of which an operator has none."""
+    session: Session | None = getattr(request.state, "session", None)
+    return session is not None and session.principal.is_operator and request.url.path == HOME
+
+
 def _explained(request: Request, error: AppError) -> AppError:
     """Give whoever is signed in a way out of an error page, and operators the reason."""
     session: Session | None = getattr(request.state, "session", None)
@@ -170,6 +179,7 @@ def _explained(request: Request, error: AppError) -> AppError:
         return error
     if getattr(request.state, "viewer", None) is None:
         request.state.viewer = people.stranger(session.principal)
-    if isinstance(error, Forbidden) and session.principal.is_operator:
+    on_console = request.url.path.startswith(CONSOLE)
+    if isinstance(error, Forbidden) and session.principal.is_operator and not on_console:
         return Forbidden(_OPERATORS)
     return error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import make_msgid
 from typing import TYPE_CHECKING
@@ -19,9 +20,14 @@ SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mailer:
+    """With ``starttls`` the server must show a certificate for ``host``; a user logs in only over TLS."""
+
     host: str
     port: int
     sender: str
+    starttls: bool = False
+    user: str = ""
+    password: str = field(default="", repr=False)
 
     async def send(self, to: Sequence[str], subject: str, text: str) -> None:
         """Hand the message to the mail server.
@@ -40,4 +46,8 @@ class Mailer:
 
     def _send(self, message: EmailMessage) -> None:
         with smtplib.SMTP(self.host, self.port, timeout=SECONDS) as server:
+            if self.starttls:
+                server.starttls(context=ssl.create_default_context())
+                if self.user:
+                    server.login(self.user, self.password)
             server.send_message(message)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pulse_common.errors import Forbidden
 from pulse_common.identity import Role
-from ui_iot import store
+from ui_iot import access_store, store
 
 if TYPE_CHECKING:
     from pulse_common.identity import Principal, TenantId
@@ -24,6 +24,9 @@ class Viewer:
     email: str
     tenant_name: str
     can_manage: bool
+    is_operator: bool = False
+    glass_broken: bool = False
+    """Operators opened the tenant's data without its approval, and it is open still."""
 
 
 def tenant_of(principal: Principal) -> TenantId:
@@ -51,11 +54,13 @@ async def viewer_of(tx: TenantTx, principal: Principal) -> Viewer:
         Forbidden: their tenant is unknown here or suspended.
     """
     tenant_name = await require_active_tenant(tx)
+    can_manage = not ADMINISTRATORS.isdisjoint(principal.roles)
     return Viewer(
         name=_name(principal),
         email=principal.email,
         tenant_name=tenant_name,
-        can_manage=not ADMINISTRATORS.isdisjoint(principal.roles),
+        can_manage=can_manage,
+        glass_broken=can_manage and await access_store.has_broken_glass(tx),
     )
 
 
@@ -73,7 +78,13 @@ async def find_viewer(db: Database, principal: Principal) -> Viewer:
 
 def stranger(principal: Principal) -> Viewer:
     """Describe somebody who has no tenant here that works: a name and a way to log out, nothing more."""
-    return Viewer(name=_name(principal), email=principal.email, tenant_name="", can_manage=False)
+    return Viewer(
+        name=_name(principal),
+        email=principal.email,
+        tenant_name="",
+        can_manage=False,
+        is_operator=principal.is_operator,
+    )
 
 
 def _name(principal: Principal) -> str:

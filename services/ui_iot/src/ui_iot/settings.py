@@ -35,6 +35,12 @@ class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
     oidc_admin_client_secret: Key
     session_encryption_key: SecretStr
     session_encryption_key_previous: SecretStr | None = None
+    smtp_host: str = Field(min_length=1)
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_from: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    smtp_starttls: bool = True
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
     live_views_per_person: int = Field(default=20, ge=1)
     trusted_proxies: Networks = ()
     step_up_max_age_seconds: int = Field(default=300, ge=30)

@@ -1,0 +1,91 @@
+"""Wiring of the operators' part of ``app.py``: its routes, and what runs beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pulse_common.clock import system_clock
+from pulse_common.consume import consume
+from pulse_common.outbox import Relay
+from ui_iot import glass_notices
+from ui_iot.access import Access
+from ui_iot.access_handlers import AccessHandlers
+from ui_iot.glass_notices import GlassNotices
+from ui_iot.mail import Mailer
+from ui_iot.members import ADMIN, member_of
+from ui_iot.operator_api import OperatorApi
+from ui_iot.operator_changes import OperatorChanges
+from ui_iot.operator_export import OperatorExport
+from ui_iot.operator_pages import OperatorPages
+from ui_iot.operator_routes import operator_endpoints
+from ui_iot.operator_who import Reasons
+from ui_iot.operators import Operators
+from ui_iot.purging import purge_for_ever
+
+if TYPE_CHECKING:
+    from pulse_common.bus import Bus
+    from pulse_common.clock import Clock
+    from pulse_common.http import Endpoint
+    from pulse_common.identity import TenantId
+    from pulse_common.runtime import Runtime
+    from pulse_common.tenancy import Database
+    from ui_iot.callers import Callers
+    from ui_iot.cookies import SealedCookies
+    from ui_iot.directory import Directory
+    from ui_iot.settings import Settings
+
+MOST_TOLD = 50
+
+
+def endpoints(
+    *, db: Database, operator_db: Database, callers: Callers, sealed: SealedCookies, clock: Clock
+) -> list[Endpoint]:
+    changes = OperatorChanges(db=operator_db, clock=clock)
+    export = OperatorExport(db=operator_db, changes=changes, clock=clock)
+    operators, reasons = Operators(db=operator_db), Reasons(sealed)
+    return operator_endpoints(
+        AccessHandlers(access=Access(db=db), callers=callers),
+        OperatorPages(
+            operators=operators, changes=changes, export=export, reasons=reasons, callers=callers
+        ),
+        OperatorApi(
+            operators=operators, changes=changes, export=export, reasons=reasons, callers=callers
+        ),
+    )
+
+
+def run_beside(
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    db: Database,
+    operator_db: Database,
+    bus: Bus,
+    directory: Directory,
+) -> None:
+    """Publish what operators did, tell tenants of a broken glass, purge what is due."""
+
+    async def administrators(tenant: TenantId) -> list[str]:
+        accounts = await directory.search(tenant, 0, MOST_TOLD)
+        members = [
+            member_of(account, await directory.roles_of(account.id), tenant) for account in accounts
+        ]
+        return [member.email for member in members if member and member.role == ADMIN]
+
+    notices = GlassNotices(
+        db=db,
+        mailer=Mailer(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            sender=settings.smtp_from,
+            starttls=settings.smtp_starttls,
+            user=settings.smtp_user,
+            password=settings.smtp_password.get_secret_value(),
+        ),
+        administrators=administrators,
+        public_url=settings.public_url,
+    )
+    runtime.spawn("operators' events", Relay(operator_db, bus).run())
+    runtime.spawn("broken glass", consume(bus, glass_notices.CONSUMER, notices.handle))
+    changes = OperatorChanges(db=operator_db, clock=system_clock)
+    runtime.spawn("purge", purge_for_ever(changes))
