@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pulse_common.http import Endpoint, Open
 from ui_iot import api_models as models
+from ui_iot.audit_operations import audit_operations
 from ui_iot.gate_operations import gate_operations
 from ui_iot.openapi import describe
 from ui_iot.operations import Operation
@@ -15,6 +16,7 @@ from ui_iot.team_operations import team_operations
 
 if TYPE_CHECKING:
     from ui_iot.api import Api
+    from ui_iot.audit_trail import AuditTrail
     from ui_iot.changes import Changes
     from ui_iot.gate_api import GateApi
     from ui_iot.session_api import SessionApi
@@ -26,10 +28,20 @@ DEVICE = f"{DEVICES}/{{device_id}}"
 
 
 def api_endpoints(
-    api: Api, changes: Changes, sessions: SessionApi, team: TeamApi, gate: GateApi
+    api: Api,
+    changes: Changes,
+    sessions: SessionApi,
+    team: TeamApi,
+    gate: GateApi,
+    audit_trail: AuditTrail,
 ) -> list[Endpoint]:
     about_devices = [*operations(api, changes), *gate_operations(gate)]
-    offered = [*about_devices, *session_operations(sessions), *team_operations(team)]
+    offered = [
+        *about_devices,
+        *session_operations(sessions),
+        *team_operations(team),
+        *audit_operations(audit_trail),
+    ]
     document = Open(
         method="GET",
         path=f"{ROOT}/openapi.json",

@@ -17,6 +17,7 @@ from pulse_common.http import build_app
 from ui_iot import billing_api, billing_pages, limits, login, logout_store, operating, session_store
 from ui_iot.api import Api
 from ui_iot.api_cors import ApiCors
+from ui_iot.audit_trail import AuditTrail
 from ui_iot.backchannel import BackChannel
 from ui_iot.callers import Callers
 from ui_iot.changes import Changes
@@ -167,6 +168,7 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
         session_api=SessionApi(db=made.db, endings=endings, callers=callers),
         team_pages=TeamPages(db=made.db, team=team, callers=callers),
         team_api=TeamApi(db=made.db, team=team, once=once, callers=callers),
+        audit_trail=AuditTrail(db=made.db, callers=callers, clock=made.clock),
         gate=GateApi(db=made.db, bus=made.bus, clock=made.clock),
     )
     operators = operating.endpoints(

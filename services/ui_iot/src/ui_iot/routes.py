@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from pulse_common.http import Endpoint, Guarded, Open
 from ui_iot import limits
 from ui_iot.api_routes import ROOT, api_endpoints
+from ui_iot.audit_operations import audit_pages
 from ui_iot.gate_pages import GatePages
 from ui_iot.people import ADMINISTRATORS, ANYBODY, EVERYBODY
 from ui_iot.rendering import STATIC
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pulse_common.identity import Principal
     from ui_iot.api import Api
+    from ui_iot.audit_trail import AuditTrail
     from ui_iot.backchannel import BackChannel
     from ui_iot.changes import Changes
     from ui_iot.gate_api import GateApi
@@ -52,17 +54,22 @@ class Handlers:
     session_api: SessionApi
     team_pages: TeamPages
     team_api: TeamApi
+    audit_trail: AuditTrail
     gate: GateApi
 
 
 def endpoints(made: Handlers, rates: Rates = limits.SHIPPED) -> list[Endpoint]:
-    api = api_endpoints(made.api, made.changes, made.session_api, made.team_api, made.gate)
+    api = api_endpoints(
+        made.api, made.changes, made.session_api, made.team_api, made.gate, made.audit_trail
+    )
     pages = [
         *_signing_in(made.login, made.back_channel, rates),
         *_pages(made),
         *_gate(GatePages(api=made.gate)),
     ]
-    return limits.limited([*pages, *_team(made.team_pages), *api], rates)
+    return limits.limited(
+        [*pages, *_team(made.team_pages), *audit_pages(made.audit_trail), *api], rates
+    )
 
 
 def _signing_in(login: Login, back_channel: BackChannel, rates: Rates) -> list[Endpoint]:

@@ -39,6 +39,9 @@ class Keeper:
                 await self.keep_once()
             except Unavailable as error:
                 log.warning("audit_keeping_waits", reason=error.message)
+            except Exception:
+                # The database refuses to drop what is not sealed or too young: told, and looked at again in an hour.
+                log.exception("audit_month_kept")
             await asyncio.sleep(EVERY_SECONDS)
 
     async def keep_once(self) -> None:
