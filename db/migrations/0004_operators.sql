@@ -1,6 +1,6 @@
 -- What operators may do, and what a tenant holds against it: states of a tenant, access to a tenant's data by grant, and
 -- the end of a tenant.  Expand only, but for two rights of pulse_operator_read that are taken away: what it may no longer
--- read, no released service reads.  docs/decisions/0004-tenant-held-access.md says why.
+-- read, no released service reads.  docs/decisions/0008-tenant-held-access.md says why.
 
 SET LOCAL ROLE pulse_owner;
 

@@ -50,16 +50,16 @@ def edge_client(where: Environments, **headers: str) -> httpx2.Client:
     )
 
 
-def sign_in(where: Environments, email: str, password: str = "") -> Person:
+def sign_in(where: Environments, email: str, password: str = "", home: str = "/devices") -> Person:
     """Log in as the pages do, then once more as an API client (the realm remembers the browser).
 
-    People of the demo have one password; whoever was invited has their own.
+    People of the demo have one password; whoever was invited has their own.  ``home`` is a page that they may see.
     """
     browser = edge_client(where, **{"origin": where.public_url, "sec-fetch-site": "same-origin"})
     login = browser.get("/auth/login", follow_redirects=True)
     form = {"username": email, "password": password or where.secrets.demo_password}
     browser.post(_action_of(login), data=form, follow_redirects=True)
-    page = browser.get("/devices")
+    page = browser.get(home)
     assert page.status_code == 200, page.text
     csrf = re.search(r'name="csrf-token" content="([^"]+)"', page.text)
     assert csrf, page.text

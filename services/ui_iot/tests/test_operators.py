@@ -29,7 +29,7 @@ class Person:
             realm_access={"roles": [role]},
             **{"tenant_id": ..., "auth_time": int(NOW.timestamp()), **claims},
         )
-        self.headers = {"authorization": f"Bearer {token}", "x-pulse-reason": "ticket%2012"}
+        self.headers = {"authorization": f"Bearer {token}", "operator-reason": "ticket%2012"}
 
     async def get(self, path: str) -> httpx2.Response:
         return await self.http.get(f"{API}{path}", headers=self.headers)
@@ -69,11 +69,11 @@ async def decide(alice: Browser, grant: str, decision: str) -> int:
 
 async def test_without_a_reason_nothing_is_read(rig: Rig) -> None:
     olivia = Person(rig, "operator")
-    del olivia.headers["x-pulse-reason"]
+    del olivia.headers["operator-reason"]
 
     answer = await olivia.get("/tenants")
 
-    assert (answer.status_code, "x-pulse-reason" in answer.text) == (400, True)
+    assert (answer.status_code, "operator-reason" in answer.text) == (400, True)
 
 
 async def test_search_tells_each_tenant_that_it_touched(

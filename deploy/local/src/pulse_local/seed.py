@@ -36,6 +36,7 @@ PEOPLE = {
     "bob@acme.example": "Acme, customer",
     "mallory@globex.example": "Globex, tenant admin",
     "olivia@pulse.example": "operator",
+    "otto@pulse.example": "operator, may change",
 }
 _SECONDS_TO_ENROL = 60
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pulse_common.identity import Principal
     from ui_iot.cookies import SealedCookies
 
-HEADER = "x-pulse-reason"
+HEADER = "operator-reason"
 COOKIE = "__Host-pulse_reason"
 REASON_SECONDS = 1800
 SHORTEST, LONGEST = 5, 300

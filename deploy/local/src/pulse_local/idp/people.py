@@ -84,6 +84,7 @@ def demo_people(password: str) -> People:
         ("b0b00000-1c7d-4e2f-8a4b-7e5d3c9f2b02", "Bob", "Baker", "customer", "acme", ACME),
         ("3a110000-9b3e-4d5c-a6f7-1f4e8d2c3c03", "Mallory", "Moss", "tenant-admin", "globex", GLOBEX),
         ("0115a000-7e2a-4c8b-b5d9-6c1f9a4e5d04", "Olivia", "Owens", "operator", "pulse", None),
+        ("0770ad00-4b6f-4d2a-9e1c-8a3b5c7d9e05", "Otto", "Olsen", "operator-admin", "pulse", None),
     ]  # fmt: skip
     hashed = hash_password(password)
     return People(
