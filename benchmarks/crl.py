@@ -26,10 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.parts import Postgres, running_postgres
 
 from cert_worker import crl, store_crl
-from cert_worker.authority import Authorities, Place, open_authorities
+from cert_worker.authority import Authorities, open_authorities
 from cert_worker.domain import ShardId
 from cert_worker.handlers.revoke import Revoking
 from cert_worker.publisher import CrlPublisher
+from cert_worker.rehearsal import make_everything
+from cert_worker.signers import Place
 from pulse_common import events
 from pulse_common.clock import system_clock
 from pulse_common.tenancy import Database
@@ -84,7 +86,8 @@ async def measure(postgres: Postgres, directory: Path) -> int:
     database = Database(postgres.url("svc_cert_worker"), name="benchmark")
     await database.open()
     place = Place(directory=directory, passphrase=b"p" * 32, base_url=BASE_URL, crl_shards=SHARDS)
-    authorities = await open_authorities(database, place, system_clock)
+    make_everything(place, directory.with_name("root"), system_clock())
+    authorities = await open_authorities(database, place)
     fill(postgres, authorities)
     publisher = CrlPublisher(
         database=database, authorities=authorities, base_url=BASE_URL, clock=system_clock

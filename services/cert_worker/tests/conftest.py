@@ -15,13 +15,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from cert_worker import crl
-from cert_worker.authority import Authorities, Authority, Place, open_authorities
+from cert_worker.authority import Authorities, Authority, open_authorities
 from cert_worker.domain import ShardId, shard_of
 from cert_worker.handlers.revoke import Revoking
 from cert_worker.handlers.sign import Signing
 from cert_worker.issuing import Issuing
 from cert_worker.profile import DeviceProfile
 from cert_worker.publisher import CrlPublisher
+from cert_worker.rehearsal import make_everything
+from cert_worker.signers import Place
 from pulse_common import migrations
 from pulse_common.events import RevokeRequest, SignRequest
 from pulse_common.tenancy import Database
@@ -133,8 +135,16 @@ def place(tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-async def authorities(database: Database, place: Place, clock: HeldClock) -> Authorities:
-    return await open_authorities(database, place, clock)
+def root_folder(tmp_path: Path) -> Path:
+    return tmp_path / "elsewhere"
+
+
+@pytest.fixture
+async def authorities(
+    database: Database, place: Place, root_folder: Path, clock: HeldClock
+) -> Authorities:
+    make_everything(place, root_folder, clock())
+    return await open_authorities(database, place)
 
 
 @pytest.fixture

@@ -18,28 +18,30 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from services.cert_worker.tests.conftest import PASSPHRASE, HeldClock
 
-from cert_worker.authority import Authority, Place, open_authorities
+from cert_worker.authority import Authority, open_authorities
 from cert_worker.ca import CaRefused, FileSigner, key_file
+from cert_worker.rehearsal import make_everything
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from services.cert_worker.tests.conftest import FreshDatabase
 
+    from cert_worker.signers import Place
     from pulse_common.tenancy import Database
 
 pytestmark = pytest.mark.anyio
 
 
-async def open_authority(database: Database, place: Place, clock: HeldClock) -> Authority:
-    return (await open_authorities(database, place, clock)).of_profile("device")
+async def open_authority(database: Database, place: Place) -> Authority:
+    return (await open_authorities(database, place)).of_profile("device")
 
 
 def issuing_key(authority: Authority, place: Place) -> Path:
     return key_file(place.directory, authority.issuing.issuer_id)
 
 
-async def test_first_start_makes_a_root_and_an_issuing_ca(authority: Authority) -> None:
+async def test_authority_is_a_root_and_an_issuing_ca(authority: Authority) -> None:
     root, issuing = authority.root.certificate, authority.issuing.certificate
 
     root.verify_directly_issued_by(root)
@@ -63,7 +65,7 @@ async def test_keys_are_encrypted_and_for_their_owner_only(
 ) -> None:
     keys = sorted(place.directory.glob("*.key"))
 
-    assert len(keys) == 2
+    assert keys == [issuing_key(authority, place)], "the root's key is elsewhere"
     assert place.directory.stat().st_mode & 0o777 == 0o700
     for path in keys:
         assert path.stat().st_mode & 0o777 == 0o600
@@ -83,7 +85,7 @@ async def test_bundle_holds_both_certificates_and_anybody_may_read_it(
 async def test_restart_keeps_the_same_ca(
     database: Database, authority: Authority, place: Place, clock: HeldClock
 ) -> None:
-    again = await open_authority(database, place, clock)
+    again = await open_authority(database, place)
 
     assert again.chain_pem == authority.chain_pem
     assert again.signer.public_key == authority.signer.public_key
@@ -94,18 +96,19 @@ async def test_restart_writes_a_lost_bundle_again(
 ) -> None:
     place.bundle.unlink()
 
-    await open_authority(database, place, clock)
+    await open_authority(database, place)
 
     assert place.bundle.read_bytes() == authority.chain_pem
 
 
 async def test_replicas_that_start_at_once_share_one_ca(
-    database: Database, place: Place, clock: HeldClock, fresh: FreshDatabase
+    database: Database, place: Place, root_folder: Path, clock: HeldClock, fresh: FreshDatabase
 ) -> None:
-    found = await asyncio.gather(*(open_authority(database, place, clock) for _ in range(6)))
+    make_everything(place, root_folder, clock())
+
+    found = await asyncio.gather(*(open_authority(database, place) for _ in range(6)))
 
     assert len({authority.chain_pem for authority in found}) == 1
-    assert len(list(place.directory.glob("*.key"))) == 2
     with fresh.connect() as rows:
         assert rows.execute("SELECT count(*) FROM issuers").fetchone() == (2,)
         made = rows.execute(
@@ -114,15 +117,49 @@ async def test_replicas_that_start_at_once_share_one_ca(
         assert made == (2,)
 
 
+async def test_without_an_authority_nothing_starts_and_it_is_said_what_to_do(
+    database: Database, place: Place
+) -> None:
+    with pytest.raises(CaRefused, match="pulse-ca"):
+        await open_authorities(database, place)
+    assert not place.directory.exists()
+
+
 async def test_attempt_that_was_cut_short_does_not_stand_in_the_way(
-    database: Database, place: Place, clock: HeldClock
+    database: Database, place: Place, root_folder: Path, clock: HeldClock
 ) -> None:
     place.directory.mkdir()
     (place.directory / "00000000-0000-7000-8000-000000000000.key").write_text("of nobody")
+    root_folder.mkdir()
+    (root_folder / "root.key").write_text("of nobody")
+    make_everything(place, root_folder, clock())
 
-    authority = await open_authority(database, place, clock)
+    authority = await open_authority(database, place)
 
     assert place.bundle.read_bytes() == authority.chain_pem
+
+
+async def test_each_profile_has_one_active_authority_and_others_stand_by(
+    database: Database, authority: Authority, place: Place, root_folder: Path, clock: HeldClock
+) -> None:
+    make_everything(place, root_folder, clock(), "meter")
+    (root_folder / "second").mkdir()
+    another = replace(place, directory=root_folder / "second")
+    chain = make_everything(another, root_folder, clock(), "device")
+    for path in (chain, chain.with_name(f"{chain.name.split('.')[0]}.key")):
+        path.rename(place.directory / path.name)
+
+    again = await open_authorities(database, place)
+
+    assert again.of_profile("device").issuing == authority.issuing
+    assert again.of_profile("meter").issuing.issuer_id != authority.issuing.issuer_id
+    assert sorted(one.issuing.status for one in again.signing_lists) == [
+        "active",
+        "active",
+        "standby",
+    ]
+    assert place.bundle.read_bytes().count(b"BEGIN CERTIFICATE") == 4
+    assert {one.root.issuer_id for one in again.signing_lists} == {authority.root.issuer_id}
 
 
 async def test_wrong_passphrase_refuses(
@@ -131,7 +168,7 @@ async def test_wrong_passphrase_refuses(
     other = replace(place, passphrase=b"another-passphrase-of-32-characters!")
 
     with pytest.raises(CaRefused, match="CA_KEY_PASSPHRASE is wrong"):
-        await open_authority(database, other, clock)
+        await open_authority(database, other)
 
 
 async def test_key_of_another_ca_refuses(
@@ -142,7 +179,7 @@ async def test_key_of_another_ca_refuses(
     FileSigner.create(path, PASSPHRASE)
 
     with pytest.raises(CaRefused, match="is not the key of issuer"):
-        await open_authority(database, place, clock)
+        await open_authority(database, place)
 
 
 async def test_missing_key_refuses_and_makes_nothing(
@@ -151,7 +188,7 @@ async def test_missing_key_refuses_and_makes_nothing(
     elsewhere = replace(place, directory=tmp_path / "empty")
 
     with pytest.raises(CaRefused, match="is missing"):
-        await open_authority(database, elsewhere, clock)
+        await open_authority(database, elsewhere)
     assert not elsewhere.directory.exists()
 
 
@@ -163,7 +200,7 @@ async def test_directory_of_a_lost_database_refuses(
         rows.execute("DELETE FROM crl_shards; DELETE FROM issuers")
 
     with pytest.raises(CaRefused, match="restore the database"):
-        await open_authority(database, place, clock)
+        await open_authority(database, place)
     assert sorted(place.directory.iterdir()) == before
 
 
@@ -174,7 +211,7 @@ async def test_key_that_others_can_read_refuses(
     issuing_key(authority, place).chmod(mode)
 
     with pytest.raises(CaRefused, match="others could read"):
-        await open_authority(database, place, clock)
+        await open_authority(database, place)
 
 
 def test_unencrypted_key_refuses(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from pulse_common.errors import Conflict, Malformed, NotFound, Unavailable
 if TYPE_CHECKING:
     from services.cert_worker.tests.conftest import FreshDatabase, Service
 
-    from cert_worker.authority import Place
+    from cert_worker.signers import Place
 
 pytestmark = pytest.mark.anyio
 

@@ -71,6 +71,14 @@ def process(fresh: FreshDatabase, nats_server: Nats, tmp_path: Path) -> Iterator
         },
         tmp_path / "log",
     )
+    folder = tmp_path / "elsewhere"
+    made = subprocess.run(
+        [sys.executable, "-m", "cert_worker.command", "development", str(folder)],
+        env=process.environment,
+        check=True,
+        capture_output=True,
+    )
+    assert made.stdout.strip().endswith(b".device.pem")
     process.start()
     yield process
     if process.running is not None and process.running.poll() is None:

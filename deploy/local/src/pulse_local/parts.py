@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from pulse_local.environments import Environments
 
 MIGRATE = "migrate"
+AUTHORITY = "authority"
 
 # What a service cannot be ready without.
 _SERVICE_NEEDS: Mapping[str, frozenset[str]] = {
-    "cert_worker": frozenset({MIGRATE, "nats"}),
+    "cert_worker": frozenset({MIGRATE, AUTHORITY, "nats"}),
     "mqtt_authz": frozenset({MIGRATE, "nats"}),
     "ingest_worker": frozenset({MIGRATE, "nats", "broker"}),
     "provision_api": frozenset({MIGRATE, "nats", "idp"}),

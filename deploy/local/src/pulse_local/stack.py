@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pulse_local.authority import make_authority
 from pulse_local.database import DATABASE, create_database, migrate, set_login_passwords
 from pulse_local.environments import Environments
 from pulse_local.leftovers import Registry, end_leftovers
 from pulse_local.lock import DataLock
-from pulse_local.parts import MIGRATE, Planned, plan_parts, plan_postgres
+from pulse_local.parts import AUTHORITY, MIGRATE, Planned, plan_parts, plan_postgres
 from pulse_local.ports import ports_from, refuse_taken_ports
 from pulse_local.postgres import superuser_url
 from pulse_local.processes import Command, Part, PartFailedError
@@ -118,6 +119,7 @@ class Stack:
             [
                 Step(name="postgres", action=self._start_postgres),
                 Step(name=MIGRATE, after=frozenset({"postgres"}), action=self._migrate),
+                Step(name=AUTHORITY, action=self._make_authority),
                 *(self._step(one) for one in planned),
             ],
             self._report,
@@ -125,13 +127,23 @@ class Stack:
 
     def _step(self, planned: Planned) -> Step:
         # A need of `migrate` is one of PostgreSQL when it comes to stopping.
-        stops_before = {"postgres" if need == MIGRATE else need for need in planned.after}
+        stops_before = {
+            "postgres" if need == MIGRATE else need for need in planned.after if need != AUTHORITY
+        }
         part = self.add_part(planned.command, frozenset(stops_before))
         return Step(name=part.name, after=planned.after, action=part.start)
 
     def _start_postgres(self) -> None:
         planned = plan_postgres(self.environments)
         self.add_part(planned.command, frozenset()).start()
+
+    def _make_authority(self) -> None:
+        """Make the devices' root once, in a folder that cert_worker is never told of."""
+        make_authority(
+            self.environments.of_service("cert_worker"),
+            self.data / "root-ca",
+            self.logs / "authority.log",
+        )
 
     def _migrate(self) -> None:
         superuser = self.secrets.postgres_superuser

@@ -6,7 +6,7 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
-from cert_worker.authority import Place, open_authorities
+from cert_worker.authority import open_authorities
 from cert_worker.ca import CaRefused
 from cert_worker.domain import DEVICE_PROFILE
 from cert_worker.handlers.pki import Pki
@@ -19,6 +19,7 @@ from cert_worker.publisher import CrlPublisher
 from cert_worker.routes import endpoints
 from cert_worker.sealing.start import start_sealing
 from cert_worker.settings import ProfileSetting
+from cert_worker.signers import Place
 from cert_worker.weak_keys import NO_LIST, Blocklist
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
@@ -91,14 +92,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
 
 
 async def _authorities(settings: Settings, database: Database) -> Authorities:
-    place = Place(
-        directory=settings.ca_directory,
-        passphrase=settings.ca_key_passphrase.get_secret_value().encode(),
-        base_url=settings.crl_base_url,
-        crl_shards=settings.crl_shards,
-    )
     try:
-        return await open_authorities(database, place, system_clock)
+        return await open_authorities(database, Place.of(settings))
     except CaRefused as error:
         _refuse_to_start(str(error))
 

@@ -6,7 +6,7 @@ start: a second authority, made by mistake, would shut out every device of the f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,47 +15,25 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from cert_worker import profile, store, store_crl
-from cert_worker.ca import (
-    PUBLIC_FILE,
-    CaRefused,
-    FileSigner,
-    Signer,
-    key_file,
-    make_directory,
-    write_if_changed,
-)
-from cert_worker.domain import DEFAULT_SHARDS, DEVICE_PROFILE, Issuer, ShardId
+from cert_worker.ca import PUBLIC_FILE, CaRefused, write_if_changed
+from cert_worker.ceremony import read_chain
+from cert_worker.domain import ShardId
+from cert_worker.signers import open_signer
 from pulse_common import audit
 from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
-from pulse_common.ids import PLATFORM_TENANT, new_id
+from pulse_common.ids import PLATFORM_TENANT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
-    from pathlib import Path
     from uuid import UUID
 
-    from pulse_common.clock import Clock
+    from cert_worker.ca import Signer
+    from cert_worker.domain import Issuer, IssuerStatus
+    from cert_worker.signers import Place
     from pulse_common.tenancy import Database, Tx
 
 log = structlog.get_logger(__name__)
-
-BUNDLE = "bundle.pem"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the keys are, what opens them, and where the world finds what they signed."""
-
-    directory: Path
-    passphrase: bytes
-    base_url: str
-    crl_shards: int = DEFAULT_SHARDS
-
-    @property
-    def bundle(self) -> Path:
-        return self.directory / BUNDLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,22 +113,21 @@ class Authorities:
 
     def _signer(self, issuing: Issuer) -> Signer:
         if issuing.issuer_id not in self._signers:
-            self._signers[issuing.issuer_id] = _open_signer(self._place, issuing)
+            self._signers[issuing.issuer_id] = open_signer(self._place, issuing)
         return self._signers[issuing.issuer_id]
 
 
-async def open_authorities(database: Database, place: Place, clock: Clock) -> Authorities:
-    """Return the authorities of this database and directory.
+async def open_authorities(database: Database, place: Place) -> Authorities:
+    """Return the authorities of this database and directory, with what `pulse-ca install` has put there since.
 
     Raises:
-        CaRefused: they don't belong together, or a key file can't be opened; nothing was changed.
+        CaRefused: they don't belong together, a key can't be opened, or there is no authority; nothing was changed.
     """
     async with database.service_tenant_connection("pulse_ca", TenantId(PLATFORM_TENANT)) as tx:
         await store.lock_authority(tx)
-        issuers: Sequence[Issuer] = await store.list_issuers(tx)
-        if not issuers:
-            issuers = _create(place, clock())
-            await _record(tx, issuers)
+        known = await store.list_issuers(tx)
+        await _record(tx, _new_ones(place, known))
+        issuers = await store.list_issuers(tx)
     authorities = Authorities(database, place)
     # After the commit: a bundle never names an authority that the database does not know.
     authorities.take(issuers)
@@ -163,41 +140,31 @@ def as_pem(issuers: Iterable[Issuer]) -> bytes:
     return b"".join(issuer.certificate.public_bytes(Encoding.PEM) for issuer in issuers)
 
 
-def _create(place: Place, now: datetime) -> list[Issuer]:
-    """Make a root and an issuing CA.  Keys of an attempt that was cut short are left behind and mean nothing."""
-    if place.bundle.exists():
+def _new_ones(place: Place, known: Sequence[Issuer]) -> list[Issuer]:
+    """Read the installed chains that the database does not know; the first of a profile is active at once."""
+    if not known and place.bundle.exists():
         raise CaRefused(
             f"{place.bundle} belongs to an authority that the database does not know: restore the database, "
             "or move the directory away to begin with a new authority, which no enrolled device will pass"
         )
-    make_directory(place.directory)
-    root_id, issuing_id = new_id(), new_id()
-    root_signer = FileSigner.create(key_file(place.directory, root_id), place.passphrase)
-    signer = FileSigner.create(key_file(place.directory, issuing_id), place.passphrase)
-    root = root_signer.sign_certificate(
-        profile.root_certificate(root_id, root_signer.public_key, now=now)
-    )
-    issuing = root_signer.sign_certificate(
-        profile.issuing_certificate(
-            issuing_id,
-            signer.public_key,
-            root_id=root_id,
-            root=root,
-            base_url=place.base_url,
-            now=now,
+    before = {issuer.issuer_id for issuer in known}
+    found = {issuer.issuer_id: issuer for issuer in known}
+    taken = {issuer.profile for issuer in known if issuer.status == "active"}
+    for path in sorted(place.directory.glob("*.*.pem")):
+        chain = read_chain(path.name, path.read_bytes(), crl_shards=place.crl_shards)
+        if chain.issuing.issuer_id in found:
+            continue
+        open_signer(place, chain.issuing)
+        status: IssuerStatus = "standby" if chain.issuing.profile in taken else "active"
+        taken.add(chain.issuing.profile)
+        found.setdefault(chain.root.issuer_id, chain.root)
+        found[chain.issuing.issuer_id] = replace(chain.issuing, status=status)
+    if not found:
+        raise CaRefused(
+            f"there is no authority: make one with pulse-ca and install its chain in {place.directory} "
+            "(docs/operations/certificates.md)"
         )
-    )
-    log.warning("authority_created", root_id=str(root_id), issuing_id=str(issuing_id))
-    return [
-        Issuer(
-            issuer_id=issuing_id,
-            kind="issuing",
-            certificate=issuing,
-            profile=DEVICE_PROFILE,
-            crl_shards=place.crl_shards,
-        ),
-        Issuer(issuer_id=root_id, kind="root", certificate=root),
-    ]
+    return [issuer for issuer_id, issuer in found.items() if issuer_id not in before]
 
 
 async def _record(tx: Tx, issuers: Sequence[Issuer]) -> None:
@@ -222,19 +189,6 @@ def _root_of(issuing: Issuer, issuers: Sequence[Issuer]) -> Issuer:
     if root is None:
         raise CaRefused(f"the database has no active root above issuer {issuing.issuer_id}")
     return root
-
-
-def _open_signer(place: Place, issuing: Issuer) -> Signer:
-    path = key_file(place.directory, issuing.issuer_id)
-    if not path.exists():
-        raise CaRefused(
-            f"{path} is missing, and the database says that devices trust issuer {issuing.issuer_id}: restore the "
-            "directory from its backup, or mount the one that the other replicas use"
-        )
-    signer = FileSigner.open(path, place.passphrase)
-    if signer.public_key != issuing.certificate.public_key():
-        raise CaRefused(f"{path} is not the key of issuer {issuing.issuer_id} in the database")
-    return signer
 
 
 def _warn_if_moved(authority: Authority, base_url: str) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SERIAL_BITS = 159
 ROOT_LIFETIME = timedelta(days=20 * 365)
 ISSUING_LIFETIME = timedelta(days=5 * 365)
+REQUEST_LIFETIME = timedelta(days=30)
 # Devices' clocks run behind: a certificate that is valid from this very second would be refused by many of them.
 CLOCK_TOLERANCE = timedelta(seconds=60)
 
@@ -135,6 +136,18 @@ def issuing_certificate(
     builder = _authority(name, key, root.subject, path_length=0, now=now, lifetime=ISSUING_LIFETIME)
     return builder.add_extension(_key_of(root), critical=False).add_extension(
         _issuer_at(certificate_url(base_url, root_id)), critical=False
+    )
+
+
+def issuing_request(
+    issuer_id: UUID, key: ec.EllipticCurvePublicKey, *, now: datetime
+) -> x509.CertificateBuilder:
+    """Build what an issuing key signs for itself to prove that it is held; nothing trusts it."""
+    name = _authority_name("issuing", issuer_id)
+    return (
+        _certificate(name, key, name, random_serial_number())
+        .not_valid_before(now.replace(microsecond=0) - CLOCK_TOLERANCE)
+        .not_valid_after(now.replace(microsecond=0) + REQUEST_LIFETIME)
     )
 
 

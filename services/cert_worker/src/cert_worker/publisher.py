@@ -180,7 +180,7 @@ class CrlPublisher:
             if refusal := domain.refusal_to_forget(gone, listed, excused):
                 raise crl.CrlRefused(refusal)
         await store_crl.save_crl(tx, shard, made)
-        log.info("crl_made", shard=shard.shard, number=made.number, entries=len(revocations))
+        log.debug("crl_made", shard=shard.shard, number=made.number, entries=len(revocations))
         return made
 
     def _show(self, shard: ShardId, newest: Crl) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pulse_common.settings import Key, ServiceSettings
 
@@ -29,12 +30,36 @@ class ProfileSetting(BaseModel):
     key_types: frozenset[KeyType] = Field(default=EVERY_KEY_TYPE, min_length=1)
 
 
-class Settings(ServiceSettings):
-    """``crl_base_url`` is written into every certificate: it must stay reachable for as long as they live."""
+class RootSettings(BaseSettings):
+    """What `pulse-ca` needs where the root is, which is never where the service is."""
+
+    root_key_passphrase: Key
+
+
+class CaSettings(BaseSettings):
+    """What the service and `pulse-ca` on the same server share.
+
+    ``crl_base_url`` is written into every certificate: it must stay reachable for as long as they live.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     ca_directory: Path
     ca_key_passphrase: Key
     crl_base_url: str = Field(pattern=PLAIN_HTTP)
+    crl_shards: int = Field(default=64, ge=1, le=1024)
+    """Of issuers that are installed from now on."""
+    pkcs11_module: Path | None = None
+    """The vendor's library; with it, keys of new issuers are made in the token."""
+    pkcs11_token: str = ""
+    pkcs11_pin: SecretStr | None = None
+
+
+class Settings(CaSettings, ServiceSettings):
+    """Of the service."""
+
     certificate_lifetime_days: int = Field(default=90, ge=1, le=LONGEST_LIFETIME_DAYS)
     """Of the profile ``device``, unless CERTIFICATE_PROFILES describes that too."""
     certificate_profiles: tuple[ProfileSetting, ...] = ()
@@ -43,8 +68,6 @@ class Settings(ServiceSettings):
     """How many of the certificates are linted before they are signed; the first of a process always is."""
     key_blocklist_file: Path | None = None
     """badkeys' ``blocklist.dat``."""
-    crl_shards: int = Field(default=64, ge=1, le=1024)
-    """Of issuers that are made from now on."""
     audit_heads_directory: Path | None = None
     """Where the audit log's heads are written; by default `audit-heads` in the CA's folder."""
     audit_retention_months: int | None = Field(default=None, ge=4)
