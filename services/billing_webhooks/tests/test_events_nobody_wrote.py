@@ -54,7 +54,7 @@ PRIVATE = {
     "email": "jenny.private@example.com",
     "phone": "+15555550199",
     "line1": "510 Private Street",
-    "last4": "4242",
+    "last4": "last-four-private",
     "number": "4242424242424242",
     "amount_due": 987654321,
 }

@@ -137,6 +137,20 @@ def plan_of(prices: Mapping[str, str], price_ids: Sequence[str]) -> str | None:
     return next((prices[price] for price in price_ids if price in prices), None)
 
 
+def agrees(held: Mapping[str, Any], found: Subscription, prices: Mapping[str, str]) -> bool:
+    """Whether our row of a subscription says what Stripe says."""
+    plan = plan_of(prices, found.price_ids)
+    return (
+        held["status"] == found.status
+        and tuple(held["price_ids"]) == found.price_ids
+        and held["quantity"] == found.quantity
+        and held["cancel_at_period_end"] == found.cancel_at_period_end
+        and held["current_period_end"] == found.current_period_end
+        and held["trial_end"] == found.trial_end
+        and (plan is None or held["plan_id"] == plan)
+    )
+
+
 def unpaid_since(
     status: str, before: datetime | None, now: datetime, previous_status: str | None
 ) -> datetime | None:

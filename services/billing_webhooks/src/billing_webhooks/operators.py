@@ -73,6 +73,7 @@ class Operators:
         if tenant is None:
             raise NotFound("the event's customer is nobody's here")
         async with self._tenant(tenant) as tx:
+            await store.lock_tenant(tx)
             outcome = await self.processing.handle(tx, event)
             await store.mark_replayed(tx, event.event_id, outcome, self.clock())
             act = _act(

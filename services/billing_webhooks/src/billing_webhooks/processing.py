@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from billing_webhooks.domain import StripeEvent, Subscription
     from billing_webhooks.entitling import Entitling
     from billing_webhooks.stripe_api import StripeApi
-    from pulse_common.tenancy import Database, TenantTx, Tx
+    from pulse_common.tenancy import Database, Row, TenantTx, Tx
 
 log = structlog.get_logger(__name__)
 
 DUPLICATE = "duplicate"
 HANDLED = "handled"
 IGNORED = "ignored"
+#: Stripe has what we have: nothing follows that did not follow before.
+UNCHANGED = "unchanged"
 #: The event is of the other mode, or of a test clock that is not admitted: it must not touch anything here.
 OTHER_MODE = "other_mode"
 #: The customer is nobody's here.
@@ -35,6 +37,7 @@ NO_TENANT = "no_tenant"
 GONE = "gone"
 #: The objects do not belong together: nothing was done.
 MISMATCH = "mismatch"
+MOST_HOMES = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,8 @@ class Processing:
     prices: dict[str, str]
     livemode: bool
     test_clocks: bool = False
+    _homes: dict[str, UUID] = field(default_factory=dict)
+    """Whose each customer is: it never becomes another tenant's."""
 
     async def process(self, event: StripeEvent, source: str = "webhook") -> str:
         """Handle ``event`` unless that was done; return how it ended.
@@ -54,11 +59,14 @@ class Processing:
         """
         if event.livemode != self.livemode:
             return OTHER_MODE
-        async with self.db.service_connection("pulse_billing") as tx:
-            placed = await store.place(tx, event)
-        if placed["handled"]:
-            return DUPLICATE
-        tenant = placed["tenant_id"] or await self.find_tenant(event)
+        tenant = self._homes.get(event.customer_id or "")
+        if tenant is None:
+            async with self.db.service_connection("pulse_billing") as tx:
+                placed = await store.place(tx, event)
+            if placed["handled"]:
+                return DUPLICATE
+            tenant = placed["tenant_id"] or await self.find_tenant(event)
+            self._remember(event.customer_id, tenant)
         if tenant is None:
             async with self.db.service_connection("pulse_billing") as tx:
                 return await self._claim_only(tx, event, source)
@@ -69,6 +77,13 @@ class Processing:
             if outcome != HANDLED:
                 await store.settle(tenant_tx, event.event_id, outcome)
         return outcome
+
+    def _remember(self, customer_id: str | None, tenant: UUID | None) -> None:
+        if customer_id is None or tenant is None:
+            return
+        if len(self._homes) >= MOST_HOMES:
+            self._homes.clear()
+        self._homes[customer_id] = tenant
 
     def _tenant(self, tenant: UUID) -> AbstractAsyncContextManager[TenantTx]:
         return self.db.service_tenant_connection("pulse_billing", TenantId(tenant))
@@ -81,8 +96,7 @@ class Processing:
         return NO_TENANT
 
     async def handle(self, tx: TenantTx, event: StripeEvent) -> str:
-        """Do what the event is about, with what Stripe says now.  Also for a replay."""
-        await store.lock_tenant(tx)
+        """Do what the event is about, with what Stripe says now; the tenant must be locked.  Also for a replay."""
         match event.event_type:
             case "charge.dispute.created":
                 outcome = HANDLED
@@ -94,10 +108,11 @@ class Processing:
                 outcome = await self._after_checkout(tx, event)
             case _:
                 outcome = await self._refresh_pointed(tx, event)
-        if outcome != HANDLED:
+        if outcome not in {HANDLED, UNCHANGED}:
             return outcome
         await self._tell(tx, event)
-        await self.entitling.apply(tx, cause=event.event_type, event_id=event.event_id)
+        if outcome == HANDLED:
+            await self.entitling.apply(tx, cause=event.event_type, event_id=event.event_id)
         return HANDLED
 
     async def refresh(self, tx: TenantTx, subscription_id: str, event_id: str | None = None) -> str:
@@ -107,31 +122,29 @@ class Processing:
         except NotFound:
             gone = await store.subscription_gone(tx, subscription_id, event_id)
             return HANDLED if gone else GONE
-        customer = await store.find_customer(tx)
-        if customer is None or found.customer_id != customer["customer_id"]:
+        held = await store.standing(tx, subscription_id)
+        if found.customer_id != held["customer_id"]:
             log.warning("stripe_objects_mismatched", subscription_id=subscription_id)
             return MISMATCH
         if not self._admitted(found):
             return OTHER_MODE
-        await self._save(tx, found, event_id)
+        if held["status"] is not None and domain.agrees(held, found, self.prices):
+            return UNCHANGED
+        await self._save(tx, found, held, event_id)
         return HANDLED
 
     def _admitted(self, found: Subscription) -> bool:
         clocked = found.test_clock is not None
         return found.livemode == self.livemode and (self.test_clocks or not clocked)
 
-    async def _save(self, tx: TenantTx, found: Subscription, event_id: str | None) -> None:
-        before = {held.subscription_id: held for held in await store.find_subscriptions(tx)}
-        held = before.get(found.subscription_id)
+    async def _save(
+        self, tx: TenantTx, found: Subscription, held: Row, event_id: str | None
+    ) -> None:
         plan = domain.plan_of(self.prices, found.price_ids)
         if plan is None:
             log.warning("stripe_price_unknown", subscription_id=found.subscription_id)
-        since = domain.unpaid_since(
-            found.status,
-            held.unpaid_since if held else None,
-            self.entitling.clock(),
-            held.status if held else None,
-        )
+        now = self.entitling.clock()
+        since = domain.unpaid_since(found.status, held["unpaid_since"], now, held["status"])
         await store.save_subscription(tx, found, plan=plan, unpaid_since=since, event_id=event_id)
 
     async def _refresh_pointed(self, tx: TenantTx, event: StripeEvent) -> str:

@@ -113,7 +113,7 @@ class Reconciler:
             report.checked += 1
             seen.add(found.subscription_id)
             row = ours.get(found.subscription_id)
-            if row is None or not _agrees(row, found, self.processing.prices):
+            if row is None or not domain.agrees(row, found, self.processing.prices):
                 await self._repair(report, found, is_new=row is None)
             await usage_store.stay(lock)
         for subscription_id, row in ours.items():
@@ -154,16 +154,3 @@ class Reconciler:
 
     def _tenant(self, tenant: UUID) -> AbstractAsyncContextManager[TenantTx]:
         return self.db.service_tenant_connection("pulse_billing", TenantId(tenant))
-
-
-def _agrees(row: reconciler_store.Row, found: Subscription, prices: dict[str, str]) -> bool:
-    plan = domain.plan_of(prices, found.price_ids)
-    return (
-        row["status"] == found.status
-        and tuple(row["price_ids"]) == found.price_ids
-        and row["quantity"] == found.quantity
-        and row["cancel_at_period_end"] == found.cancel_at_period_end
-        and row["current_period_end"] == found.current_period_end
-        and row["trial_end"] == found.trial_end
-        and (plan is None or row["plan_id"] == plan)
-    )

@@ -27,18 +27,23 @@ async def place(tx: Tx, event: StripeEvent) -> Row:
 
 
 async def claim(tx: Tx, event: StripeEvent, tenant: UUID | None, source: str) -> bool:
-    """Take the event for this transaction; False when another one has handled it.
+    """Take the event for this transaction, and the tenant's lock; False when another one has handled it.
 
     Of two at once the second waits here for the first to end: it finds the row, or takes over what was rolled back.
+    The lock is taken after the row: the other way round two deliveries of one event would wait for each other.
     """
     row = await tx.one_or_none(
         """
-        INSERT INTO stripe_events (event_id, event_type, livemode, created_at, object_id, customer_id, home_tenant_id,
-                                   source)
-        VALUES (%(event_id)s, %(event_type)s, %(livemode)s, %(created_at)s, %(object_id)s, %(customer_id)s,
-                %(tenant_id)s, %(source)s)
-        ON CONFLICT DO NOTHING
-        RETURNING event_id
+        WITH claimed AS (
+            INSERT INTO stripe_events (event_id, event_type, livemode, created_at, object_id, customer_id,
+                                       home_tenant_id, source)
+            VALUES (%(event_id)s, %(event_type)s, %(livemode)s, %(created_at)s, %(object_id)s, %(customer_id)s,
+                    %(tenant_id)s, %(source)s)
+            ON CONFLICT DO NOTHING
+            RETURNING event_id, home_tenant_id
+        )
+        SELECT event_id, pg_advisory_xact_lock(hashtextextended('pulse.billing.' || home_tenant_id::text, 0)) AS held
+          FROM claimed
         """,
         {
             "event_id": event.event_id,
@@ -52,6 +57,20 @@ async def claim(tx: Tx, event: StripeEvent, tenant: UUID | None, source: str) ->
         },
     )
     return row is not None
+
+
+async def standing(tx: TenantTx, subscription_id: str) -> Row:
+    """Return the tenant's customer and what is held of one subscription; None where there is nothing."""
+    return await tx.one(
+        """
+        SELECT c.customer_id, s.status, s.price_ids, s.plan_id, s.quantity, s.cancel_at_period_end,
+               s.current_period_end, s.trial_end, s.unpaid_since
+          FROM (SELECT %(tenant)s::uuid AS tenant_id) t
+          LEFT JOIN billing_customers c ON c.tenant_id = t.tenant_id
+          LEFT JOIN billing_subscriptions s ON s.tenant_id = t.tenant_id AND s.subscription_id = %(subscription_id)s
+        """,
+        {"tenant": tx.tenant, "subscription_id": subscription_id},
+    )
 
 
 async def settle(tx: Tx, event_id: str, outcome: str) -> None:

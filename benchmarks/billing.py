@@ -1,0 +1,173 @@
+"""How many signed Stripe events one process of billing_webhooks accepts and handles a second, and what a repeat costs.
+
+The events go over HTTP to the service as a process, which fetches each subscription over HTTP from a stand-in
+(a process too, with one subscription a customer) and commits to a real PostgreSQL.  Prints rates, and how many
+transactions of the repeats wrote anything: ``python benchmarks/billing.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+import psycopg
+import stripe
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.parts import PASSWORD, Nats, free_port, running_postgres, wait_for_port  # noqa: E402
+
+SECRET = "whsec_for_the_benchmark"  # noqa: S105 -- of nothing
+EVENTS = 5_000
+REPEATS = 10_000
+TENANTS = 500
+AT_ONCE = 16
+WANTED_PER_SECOND = 500
+
+STAND_IN = """
+import json, sys, uvicorn
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    name = scope["path"].rsplit("/", 1)[-1]
+    number = name.split("_")[-1]
+    body = {"data": [], "has_more": False}
+    if name.startswith("sub_"):
+        body = {"id": name, "customer": "cus_" + number, "status": "active", "livemode": False, "created": 1,
+                "items": {"data": [{"price": {"id": "price_a"}, "quantity": 1, "current_period_end": 2000000000}]}}
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", lifespan="off")
+"""
+
+
+def event(number: int) -> tuple[bytes, bytes]:
+    about = {
+        "id": f"sub_{number % TENANTS}",
+        "object": "subscription",
+        "customer": f"cus_{number % TENANTS}",
+    }
+    body = json.dumps(
+        {
+            "id": f"evt_{number}",
+            "object": "event",
+            "created": int(time.time()),
+            "livemode": False,
+            "type": "customer.subscription.updated",
+            "data": {"object": about},
+        }
+    )
+    signature = stripe.WebhookSignature.generate_signature_header(body, SECRET, int(time.time()))
+    return body.encode(), str(signature).encode()
+
+
+async def deliver(url: str, events: list[tuple[bytes, bytes]]) -> float:
+    """Send all and return the seconds that it took; every answer must be 200."""
+    left = iter(events)
+
+    async def one_after_another(client: httpx2.AsyncClient) -> None:
+        for body, signature in left:
+            answer = await client.post(url, content=body, headers={b"stripe-signature": signature})
+            assert answer.status_code == 200, answer.text
+
+    async with httpx2.AsyncClient(timeout=30) as client:
+        began = time.perf_counter()
+        await asyncio.gather(*(one_after_another(client) for _ in range(AT_ONCE)))
+        return time.perf_counter() - began
+
+
+def transactions(database: psycopg.Connection) -> int:
+    """Count the transactions that wrote: one that only reads is given no number."""
+    row = database.execute(
+        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="pulse-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with running_postgres(folder) as postgres:
+            run(postgres.superuser, postgres.url("svc_billing_webhooks"), folder)
+
+
+def run(superuser: str, login: str, folder: Path) -> None:
+    nats = Nats(free_port(), folder / "jetstream")
+    nats.start()
+    stripe_port, port = free_port(), free_port()
+    stand_in = subprocess.Popen([sys.executable, "-c", STAND_IN, str(stripe_port)])  # noqa: S603
+    wait_for_port(stripe_port)
+    service = subprocess.Popen(
+        [sys.executable, "-m", "billing_webhooks"],
+        env=environment(login, nats.url, stripe_port, port),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_port(port, 30)
+        with psycopg.connect(superuser, autocommit=True) as database:
+            prepare(database)
+            measure(database, f"http://127.0.0.1:{port}/webhooks/stripe")
+    finally:
+        for process in (service, stand_in):
+            process.kill()
+            process.wait()
+        nats.kill()
+
+
+def environment(login: str, nats_url: str, stripe_port: int, port: int) -> dict[str, str]:
+    return {
+        "PATH": os.defpath,
+        "PULSE_ENV": "development",
+        "HTTP_PORT": str(port),
+        "DATABASE_URL": login,
+        "NATS_URL": nats_url,
+        "NATS_USER": "test",
+        "NATS_PASSWORD": PASSWORD,
+        "STRIPE_API_KEY": "sk_test_benchmark",
+        "STRIPE_API_BASE": f"http://127.0.0.1:{stripe_port}",
+        "STRIPE_WEBHOOK_SECRETS": SECRET,
+        "STRIPE_PRICES": "price_a=starter",
+        "BILLING_SWEEP_SECONDS": "100000",
+    }
+
+
+def prepare(database: psycopg.Connection) -> None:
+    for number in range(TENANTS):
+        tenant = uuid4()
+        database.execute("INSERT INTO tenants (tenant_id, name) VALUES (%s, 'T')", [tenant])
+        database.execute(
+            "INSERT INTO billing_customers (tenant_id, customer_id, livemode) VALUES (%s, %s, false)",
+            [tenant, f"cus_{number}"],
+        )
+
+
+def measure(database: psycopg.Connection, url: str) -> None:
+    asyncio.run(
+        deliver(url, [event(EVENTS * 2 + n) for n in range(TENANTS)])
+    )  # every plan is bought
+    seconds = asyncio.run(deliver(url, [event(n) for n in range(EVENTS)]))
+    rate = EVENTS / seconds
+    print(
+        f"events fetched, handled and committed: {rate:.0f}/s ({rate / WANTED_PER_SECOND:.2f} of what is wanted)"
+    )
+    before = transactions(database)
+    seconds = asyncio.run(deliver(url, [event(n % EVENTS) for n in range(REPEATS)]))
+    wrote = transactions(database) - before
+    print(
+        f"repeats: {REPEATS / seconds:.0f}/s; transactions of {REPEATS} of them that wrote: {wrote}"
+    )
+
+
+if __name__ == "__main__":
+    main()
