@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -35,6 +37,8 @@ class EmqxApi(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Call)
         self.asked: list[str] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
 
 
 class _Call(BaseHTTPRequestHandler):
@@ -43,6 +47,7 @@ class _Call(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append(f"{self.command} {self.path}")
         self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.server.may_answer.wait(20)
         retained = "retainer" in self.path
         found = self.command == "POST"
         body = (
@@ -52,8 +57,9 @@ class _Call(BaseHTTPRequestHandler):
         )
         self.send_response(200 if found else 404)
         self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):  # whoever asked may have been killed
+            self.end_headers()
+            self.wfile.write(body)
 
     do_POST = do_DELETE = do_GET  # noqa: N815 -- names of http.server
 
@@ -71,10 +77,10 @@ def emqx_api() -> Iterator[EmqxApi]:
         thread.join()
 
 
-async def test_process_serves_the_broker_cuts_a_session_and_stops(
-    postgres: Postgres, nats_server: Nats, emqx_api: EmqxApi, enrol: Enrol, world: World
-) -> None:
-    enrolled, port = enrol(), free_port()
+def start_gate(
+    postgres: Postgres, nats_server: Nats, emqx_api: EmqxApi
+) -> tuple[subprocess.Popen[bytes], int]:
+    port = free_port()
     environment = GOOD | {
         "PATH": os.defpath,
         "HTTP_PORT": str(port),
@@ -88,8 +94,48 @@ async def test_process_serves_the_broker_cuts_a_session_and_stops(
     process = subprocess.Popen(
         [sys.executable, "-m", "mqtt_authz"], env=environment, stdout=subprocess.DEVNULL
     )
+    wait_for_port(port)
+    return process, port
+
+
+async def test_gate_that_is_killed_in_the_middle_of_a_cut_finishes_it_after_its_restart(
+    postgres: Postgres, nats_server: Nats, emqx_api: EmqxApi, enrol: Enrol, world: World
+) -> None:
+    enrolled = enrol()
+    first, _ = start_gate(postgres, nats_server, emqx_api)
+    emqx_api.may_answer.clear()
+    bus = await Bus.connect(url=nats_server.url, user="test", password=PASSWORD, service="test")
+    event = world.revoke(enrolled)
+    await bus.publish_stored(event.subject, event.to_bytes(), message_id="1")
+    async with asyncio.timeout(15):
+        while not any("/banned" in call and "POST" in call for call in emqx_api.asked):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    first.kill()
+    first.wait(20)
+    before = world.cut_at(enrolled)
+    emqx_api.may_answer.set()
+    cuts = await bus.jetstream.subscribe(events.SessionCut.subject)
+    second, _ = start_gate(postgres, nats_server, emqx_api)
     try:
-        wait_for_port(port)
+        while True:
+            cut = events.SessionCut.model_validate_json((await cuts.next_msg(timeout=20)).data)
+            if cut.device_id == enrolled.device:
+                break
+    finally:
+        await bus.close()
+        second.send_signal(signal.SIGTERM)
+        second.wait(20)
+
+    assert before is None
+    assert world.cut_at(enrolled) is not None
+
+
+async def test_process_serves_the_broker_cuts_a_session_and_stops(
+    postgres: Postgres, nats_server: Nats, emqx_api: EmqxApi, enrol: Enrol, world: World
+) -> None:
+    enrolled = enrol()
+    process, port = start_gate(postgres, nats_server, emqx_api)
+    try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             ready = await client.get("/readyz")
             answered = await client.post(

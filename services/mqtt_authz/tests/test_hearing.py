@@ -131,3 +131,27 @@ async def test_event_about_many_devices_is_told_on(bus: Bus, database: Database)
 
     async with asyncio.timeout(10):
         await told.wait()
+
+
+async def test_ears_survive_every_restart_of_nats(bus: Bus, nats_server: Nats) -> None:
+    hearing = Hearing(bus)
+    running = asyncio.create_task(hearing.run())
+    stretches = set()
+    try:
+        for _ in range(3):
+            await until(lambda: hearing.stretch() is not None)
+            stretches.add(hearing.stretch())
+            asking = asyncio.create_task(hearing.check())  # one is under way when it dies
+            nats_server.kill()
+            await until(lambda: hearing.stretch() is None)
+            nats_server.start()
+            await asyncio.wait([asking])
+            assert not asking.cancelled()
+            assert asking.exception() is None
+        await until(lambda: hearing.stretch() is not None)
+        stretches.add(hearing.stretch())
+        assert not running.done()
+    finally:
+        running.cancel()
+
+    assert len(stretches) == 4
