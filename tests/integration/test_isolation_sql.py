@@ -31,7 +31,12 @@ TENANT_ROLE = "pulse_app"
 #: Who may become whom. Operators have a login of their own, which tenants' requests never use.
 ROLES = {
     "svc_ui_iot": {"pulse_app", "pulse_outbox", "pulse_sessions", "pulse_audit"},
-    "svc_ui_iot_operator": {"pulse_operator_read", "pulse_operator_write"},
+    "svc_ui_iot_operator": {
+        "pulse_operator_read",
+        "pulse_operator_data",
+        "pulse_operator_write",
+        "pulse_outbox",
+    },
     "svc_provision_api": {"pulse_app", "pulse_outbox", "pulse_provision", "pulse_audit"},
     "svc_cert_worker": {"pulse_ca", "pulse_outbox", "pulse_audit", "pulse_seal"},
     "svc_mqtt_authz": {"pulse_authz", "pulse_outbox", "pulse_audit"},
@@ -82,14 +87,23 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "tenants": _SEE,
         "devices": _SEE,
         "certificates": _SEE,
-        "telemetry": _SEE,
-        "device_last_state": _SEE,
+        # Which events wait, not what they say.
+        "outbox": _SEE,
+        "operator_grants": _SEE,
+        "tenant_access_policies": _SEE,
         # It has BYPASSRLS, for which COPY is one more way to INSERT.
         "audit_log": {*_SEE, "insert", "copy in"},
         "audit_seals": _SEE,
         "broker_denials": _SEE,
     },
-    "pulse_operator_write": {"tenants": {*_SEE, "update"}, "audit_log": {"insert"}},
+    # Without an operator who holds a grant it sees who there is and what they demand.
+    "pulse_operator_data": {"tenants": _SEE, "tenant_access_policies": _SEE},
+    "pulse_operator_write": {
+        "tenants": {*_SEE, "update"},
+        "audit_log": {"insert"},
+        "operator_grants": _SEE,
+        "tenant_access_policies": _SEE,
+    },
 }
 
 
@@ -113,6 +127,16 @@ def examples(world: World, device_a: Device, device_b: Device) -> dict[str, str]
                 " VALUES (%s, %s, %s, 'pulse.events.test', '{}', now())",
                 [ACME, uuid.uuid4(), login],
             )
+        database.execute(
+            "INSERT INTO operator_grants (tenant_id, grant_id, kind, operator_id, operator_name, scopes, reason,"
+            " ticket, seconds) VALUES (%s, %s, 'approval', 'olivia', 'Olivia', '{telemetry}', 'why', 'T-1', 600)",
+            [ACME, uuid.uuid4()],
+        )
+        database.execute(
+            "INSERT INTO tenant_access_policies (tenant_id, updated_by) VALUES (%s, 'alice')"
+            " ON CONFLICT DO NOTHING",
+            [ACME],
+        )
         database.execute(
             "INSERT INTO idempotency_keys"
             " (tenant_id, actor_id, key_hash, request_hash, device_id, leased_until, expires_at)"
