@@ -182,7 +182,7 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
     return [
         *endpoints(handlers, made.rates),
         *limits.limited(billing, made.rates),
-        *operators,
+        *limits.limited(operators, made.rates),
         *health.endpoints(made.readiness),
     ]
 
