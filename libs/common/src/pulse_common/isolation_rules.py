@@ -85,6 +85,11 @@ _TABLES: LiteralString = """
                      || coalesce(nullif(g.grantee, 0)::regrole::text, 'PUBLIC')
                      || ' without its table (' || g.privilege_type || ')'
                 FROM held, aclexplode(relacl) g WHERE relispartition AND g.grantee <> relowner
+    UNION ALL SELECT 'partition ' || name || ' is reached by '
+                     || coalesce(nullif(g.grantee, 0)::regrole::text, 'PUBLIC')
+                     || ' without its table (' || g.privilege_type || ' of ' || a.attname || ')'
+                FROM held JOIN pg_attribute a ON a.attrelid = held.oid, aclexplode(a.attacl) g
+               WHERE relispartition AND g.grantee <> relowner
     UNION ALL SELECT 'table ' || name || ': ' || g.privilege_type || ' for '
                      || coalesce(nullif(g.grantee, 0)::regrole::text, 'PUBLIC') || ' goes round row-level security'
                 FROM held, aclexplode(relacl) g
