@@ -11,7 +11,9 @@ from pathlib import Path
 
 SECRET_BYTES = 32
 # Given by others or meant to stay empty.
-_LEFT_EMPTY = frozenset({"MQTT_AUTH_SECRET_PREVIOUS"})
+_LEFT_EMPTY = frozenset(
+    {"MQTT_AUTH_SECRET_PREVIOUS", "STRIPE_API_KEY", "STRIPE_PRICES", "BILLING_DEFAULT_PLAN"}
+)
 
 
 def fill(template: str) -> str:

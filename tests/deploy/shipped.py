@@ -76,7 +76,14 @@ SETTINGS = {
         "EMQX_API_KEY",
         "EMQX_API_SECRET",
     },
-    "billing_webhooks": _COMMON | {"STRIPE_WEBHOOK_SECRETS"},
+    "billing_webhooks": _COMMON
+    | {
+        "STRIPE_API_KEY",
+        "STRIPE_WEBHOOK_SECRETS",
+        "STRIPE_PRICES",
+        "BILLING_DEFAULT_PLAN",
+        "PUBLIC_URL",
+    },
     "ingest_worker": _COMMON
     | {"MQTT_HOST", "MQTT_PORT", "MQTT_USERNAME", "MQTT_PASSWORD", "MQTT_CLIENT_ID"},
     "delivery_worker": _COMMON,

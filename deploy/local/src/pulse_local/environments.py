@@ -242,7 +242,11 @@ class Environments:
         }
 
     def _billing_webhooks(self) -> Environment:
-        return {"STRIPE_WEBHOOK_SECRETS": self.secrets.stripe_webhook}
+        # No key: nothing is billed, and every tenant has the plan without limits.
+        return {
+            "STRIPE_WEBHOOK_SECRETS": self.secrets.stripe_webhook,
+            "PUBLIC_URL": self.public_url,
+        }
 
     def _ingest_worker(self) -> Environment:
         return {
