@@ -23,6 +23,13 @@ def test_revocation_lists_are_served_over_plain_http(
     assert seen.names() == ["cert_worker"]
 
 
+def test_plain_http_takes_questions_about_certificates(running: RunningEdge, seen: Seens) -> None:
+    assert status_of(_plain(running, "/pki/ocsp", "POST")) == 200
+    assert seen.names() == ["cert_worker"]
+    assert status_of(_plain(running, "/pki/ocsp", "PUT")) == 405
+    assert status_of(_plain(running, "/pki/ocsp/x", "POST")) == 405
+
+
 def test_plain_http_takes_no_writes(running: RunningEdge, seen: Seens) -> None:
     assert status_of(_plain(running, "/pki/issuing.crl", "POST")) == 405
     assert seen.names() == []

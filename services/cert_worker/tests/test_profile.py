@@ -116,7 +116,7 @@ def test_identifiers_lead_to_the_issuer() -> None:
 def test_distribution_point_and_issuer_are_named() -> None:
     extensions = CERTIFICATE.extensions
     (point,) = extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    (described,) = extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    described, ocsp = extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
 
     shard = shard_of(CERTIFICATE.serial_number, ISSUER.crl_shards)
     assert point.full_name == [
@@ -125,6 +125,8 @@ def test_distribution_point_and_issuer_are_named() -> None:
     assert (point.relative_name, point.reasons, point.crl_issuer) == (None, None, None)
     assert described.access_method == AuthorityInformationAccessOID.CA_ISSUERS
     assert described.access_location.value == f"{BASE_URL}/{ISSUING_ID}.crt"
+    assert ocsp.access_method == AuthorityInformationAccessOID.OCSP
+    assert ocsp.access_location.value == f"{BASE_URL}/ocsp"
 
 
 def test_serial_numbers_are_20_octets_positive_and_random() -> None:

@@ -12,6 +12,7 @@ from cryptography import x509
 from cert_worker.app import create_app
 from cert_worker.domain import ShardId
 from cert_worker.handlers.pki import Pki
+from cert_worker.ocsp import Ocsp
 from cert_worker.routes import endpoints
 from pulse_common.health import Readiness
 from pulse_common.health import endpoints as health_endpoints
@@ -29,7 +30,8 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def pki(service: Service, clock: HeldClock) -> Pki:
-    return Pki(authorities=service.authorities, publisher=service.publisher, clock=clock)
+    ocsp = Ocsp(database=service.database, authorities=service.authorities, clock=clock)
+    return Pki(authorities=service.authorities, publisher=service.publisher, ocsp=ocsp, clock=clock)
 
 
 @pytest.fixture
@@ -55,6 +57,8 @@ async def test_routes_are_exactly_these_and_all_open(pki: Pki) -> None:
     assert all(isinstance(endpoint, Open) for endpoint in every)
     assert [(endpoint.method, endpoint.path) for endpoint in every] == [
         ("GET", "/pki/bundle.pem"),
+        ("POST", "/pki/ocsp"),
+        ("GET", "/pki/ocsp/{request:path}"),
         ("GET", "/pki/{issuer_id}/{shard}.crl"),
         ("GET", "/pki/{issuer_id}/{shard}.crl.der"),
         ("GET", "/pki/{issuer_id}.crt"),

@@ -14,6 +14,7 @@ from cert_worker.handlers.revoke import Revoking
 from cert_worker.handlers.revoke_issuer import RevokingIssuers
 from cert_worker.handlers.sign import Signing
 from cert_worker.issuing import Issuing
+from cert_worker.ocsp import Ocsp
 from cert_worker.profile import DeviceProfile
 from cert_worker.publisher import CrlPublisher
 from cert_worker.routes import endpoints
@@ -86,7 +87,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.ReleaseCertificatesRequest, revoking.release_certificates)
     issuers = RevokingIssuers(database=database, authorities=authorities, clock=system_clock)
     await bus.answer(events.RevokeIssuerRequest, issuers.revoke)
-    pki = Pki(authorities=authorities, publisher=publisher, clock=system_clock)
+    ocsp = Ocsp(database=database, authorities=authorities, clock=system_clock)
+    pki = Pki(authorities=authorities, publisher=publisher, ocsp=ocsp, clock=system_clock)
     sealing = await start_sealing(settings, runtime, database, bus)
     return create_app(pki=pki, readiness=runtime.readiness, sealing=sealing)
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import PublicFormat
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from cert_worker.domain import DEVICE_PROFILE, ShardId, shard_of
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 SERIAL_BITS = 159
 ROOT_LIFETIME = timedelta(days=20 * 365)
 ISSUING_LIFETIME = timedelta(days=5 * 365)
+RESPONDER_LIFETIME = timedelta(days=2)
+RESPONDER_RENEWED = timedelta(days=1)
+UNCOMPRESSED_POINT = PublicFormat.UncompressedPoint
 REQUEST_LIFETIME = timedelta(days=30)
 # Devices' clocks run behind: a certificate that is valid from this very second would be refused by many of them.
 CLOCK_TOLERANCE = timedelta(seconds=60)
@@ -110,9 +114,7 @@ def device_certificate(
         .add_extension(names, critical=False)
         .add_extension(_key_of(authority), critical=False)
         .add_extension(_crl_at(crl_url(profile.base_url, shard)), critical=False)
-        .add_extension(
-            _issuer_at(certificate_url(profile.base_url, issuer.issuer_id)), critical=False
-        )
+        .add_extension(_served_at(profile.base_url, issuer.issuer_id), critical=False)
     )
 
 
@@ -136,6 +138,29 @@ def issuing_certificate(
     builder = _authority(name, key, root.subject, path_length=0, now=now, lifetime=ISSUING_LIFETIME)
     return builder.add_extension(_key_of(root), critical=False).add_extension(
         _issuer_at(certificate_url(base_url, root_id)), critical=False
+    )
+
+
+def responder_certificate(
+    key: ec.EllipticCurvePublicKey, issuer: Issuer, *, now: datetime
+) -> x509.CertificateBuilder:
+    """Build the certificate of a key that answers OCSP for its issuer (RFC 6960 section 4.2.2.2), for two days."""
+    authority = issuer.certificate
+    name = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, f"Pulse OCSP responder {issuer.issuer_id}")]
+    )
+    second = now.replace(microsecond=0)
+    purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING])
+    return (
+        _certificate(name, key, authority.subject, random_serial_number())
+        .not_valid_before(max(second - CLOCK_TOLERANCE, authority.not_valid_before_utc))
+        .not_valid_after(min(second + RESPONDER_LIFETIME, authority.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(digital_signature=True), critical=True)
+        .add_extension(purpose, critical=False)
+        .add_extension(_key_of(authority), critical=False)
+        # It is too short-lived to be revoked.
+        .add_extension(x509.OCSPNoCheck(), critical=False)
     )
 
 
@@ -218,6 +243,14 @@ def _key_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
 def _crl_at(url: str) -> x509.CRLDistributionPoints:
     place = [x509.UniformResourceIdentifier(url)]
     return x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, None)])
+
+
+def _served_at(base_url: str, issuer_id: UUID) -> x509.AuthorityInformationAccess:
+    """Say where the issuer's certificate is, and who answers for this one."""
+    issuers = list(_issuer_at(certificate_url(base_url, issuer_id)))
+    responder = x509.UniformResourceIdentifier(f"{base_url}/ocsp")
+    answers = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, responder)
+    return x509.AuthorityInformationAccess([*issuers, answers])
 
 
 def _issuer_at(url: str) -> x509.AuthorityInformationAccess:

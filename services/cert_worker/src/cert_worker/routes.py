@@ -16,6 +16,8 @@ def endpoints(pki: Pki) -> list[Endpoint]:
     """List the endpoints; each GET answers HEAD as well."""
     return [
         Open(method="GET", path="/pki/bundle.pem", why=PUBLIC, handler=pki.bundle),
+        Open(method="POST", path="/pki/ocsp", why=PUBLIC, handler=pki.ocsp_post),
+        Open(method="GET", path="/pki/ocsp/{request:path}", why=PUBLIC, handler=pki.ocsp_get),
         Open(method="GET", path="/pki/{issuer_id}/{shard}.crl", why=PUBLIC, handler=pki.crl_pem),
         Open(
             method="GET", path="/pki/{issuer_id}/{shard}.crl.der", why=PUBLIC, handler=pki.crl_der

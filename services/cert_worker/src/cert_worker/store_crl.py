@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cert_worker.domain import CrlHead, Revocation, ShardId
@@ -9,6 +10,7 @@ from cert_worker.domain import CrlHead, Revocation, ShardId
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from cert_worker.crl import Crl
     from pulse_common.tenancy import Tx
@@ -106,6 +108,26 @@ async def excused(
         },
     )
     return {int(row["serial_number"], 16) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is known of one certificate; revoked or on hold when it has a moment."""
+
+    revoked_at: datetime | None
+    reason: str | None
+
+
+async def find_state(tx: Tx, issuer_id: UUID, serial_number: int) -> State | None:
+    row = await tx.one_or_none(
+        """
+        SELECT revoked_at, revocation_reason
+          FROM certificates
+         WHERE issuer_id = %(issuer_id)s AND serial_number = %(serial_number)s
+        """,
+        {"issuer_id": issuer_id, "serial_number": f"{serial_number:x}"},
+    )
+    return None if row is None else State(row["revoked_at"], row["revocation_reason"])
 
 
 async def save_crl(tx: Tx, shard: ShardId, made: Crl) -> None:

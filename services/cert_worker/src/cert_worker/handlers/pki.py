@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 
 from cert_worker.domain import ShardId
+from cert_worker.ocsp import LARGEST_REQUEST
 from pulse_common.errors import NotFound
 
 if TYPE_CHECKING:
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 
     from cert_worker.authority import Authorities
     from cert_worker.crl import Crl
+    from cert_worker.ocsp import Ocsp
     from cert_worker.publisher import CrlPublisher
     from pulse_common.clock import Clock
 
+OCSP_RESPONSE = "application/ocsp-response"  # RFC 6960 appendix C.2
 DER_CRL = "application/pkix-crl"  # RFC 2585 section 4.2
 PEM_CRL = "application/x-pem-file"  # nothing is registered for it
 DER_CERTIFICATE = "application/pkix-cert"  # RFC 2585 section 4.1
@@ -30,9 +34,12 @@ BUNDLE_CACHE_SECONDS = 5 * 60
 
 
 class Pki:
-    def __init__(self, *, authorities: Authorities, publisher: CrlPublisher, clock: Clock) -> None:
+    def __init__(
+        self, *, authorities: Authorities, publisher: CrlPublisher, ocsp: Ocsp, clock: Clock
+    ) -> None:
         self._authorities = authorities
         self._publisher = publisher
+        self._ocsp = ocsp
         self._clock = clock
 
     async def crl_pem(self, request: Request) -> Response:
@@ -52,6 +59,22 @@ class Pki:
 
     async def bundle(self, request: Request) -> Response:
         return _answer(request, self._authorities.bundle_pem, PEM_CHAIN, BUNDLE_CACHE_SECONDS)
+
+    async def ocsp_post(self, request: Request) -> Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST_REQUEST:
+                break
+        return Response(await self._ocsp.answer(body), media_type=OCSP_RESPONSE)
+
+    async def ocsp_get(self, request: Request) -> Response:
+        """RFC 6960 appendix A.1: base64 in the path.  The edge passes on those without a slash; others use POST."""
+        try:
+            body = base64.b64decode(request.path_params["request"], validate=True)
+        except ValueError:
+            body = b""
+        return Response(await self._ocsp.answer(body), media_type=OCSP_RESPONSE)
 
     def _list(self, request: Request) -> Crl:
         issuer = self._authorities.find(request.path_params["issuer_id"])
