@@ -194,6 +194,7 @@ class Environments:
             **self._sign_in(),
             "PUBLIC_URL": self.public_url,
             "OPERATOR_DATABASE_URL": self._database_url("svc_ui_iot_operator"),
+            "AUDIT_SPOOL_DIRECTORY": str(self.data / "audit-spool"),
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": str(self.ports.smtp),
             "SMTP_FROM": "pulse@pulse.example",

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from pulse_common import isolation
+from pulse_common.audit_observe import Observer
+from pulse_common.audit_spool import Spool
 from pulse_common.auth_audit import AuthAudit
 from pulse_common.bus import Bus
 from pulse_common.client_address import client_address
+from pulse_common.clock import system_clock
 from pulse_common.jwt import Jwks, JwtVerifier
 from pulse_common.ratelimit import Limiter
 from pulse_common.ratelimit_store import open_store
 from pulse_common.tenancy import Database
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import SecretStr
 
     from pulse_common.client_address import Network
@@ -101,3 +106,16 @@ def open_auth_audit(
     auth_audit = AuthAudit(database, address_of=partial(client_address, trusted=trusted))
     runtime.spawn("refused credentials", auth_audit.run())
     return auth_audit
+
+
+def open_observer(runtime: Runtime, database: Database, folder: Path) -> Observer:
+    """Record views and the like through a spool below ``folder``, which outlives the process.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    spool = Spool.open(folder)
+    runtime.stack.callback(spool.close)
+    observer = Observer(database, spool, clock=system_clock)
+    runtime.spawn("observed events", observer.run())
+    return observer

@@ -18,6 +18,7 @@ from ui_iot import billing_api, billing_pages, limits, login, logout_store, oper
 from ui_iot.api import Api
 from ui_iot.api_cors import ApiCors
 from ui_iot.audit_trail import AuditTrail
+from ui_iot.audit_views import observed
 from ui_iot.backchannel import BackChannel
 from ui_iot.callers import Callers
 from ui_iot.changes import Changes
@@ -50,6 +51,7 @@ from ui_iot.watching import Seats, Watching
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from pulse_common.audit_observe import Observer
     from pulse_common.bus import Bus
     from pulse_common.client_address import Network
     from pulse_common.clock import Clock
@@ -85,6 +87,7 @@ class Parts:
     readiness: health.Readiness
     limiter: Limiter
     on_refused: OnRefused
+    observer: Observer | None = None
     trusted_proxies: tuple[Network, ...] = ()
     step_up_max_age_seconds: int = 300
     rates: Rates = field(default_factory=Rates)
@@ -110,7 +113,7 @@ def create_app(made: Parts) -> ASGIApp:
         pace=made.pace,
     )
     app = build_app(
-        all_endpoints(made, callers),
+        _observed(made, callers),
         callers.authenticate,
         limiter=made.limiter,
         on_refused=made.on_refused,
@@ -122,6 +125,13 @@ def create_app(made: Parts) -> ASGIApp:
     # Round the whole application: Starlette answers bugs outside of the application's own middleware.
     shared = ApiCors(app, made.cors) if made.cors.cors_allowed_origins else app
     return SecurityHeaders(shared, issuer=made.provider.issuer)
+
+
+def _observed(made: Parts, callers: Callers) -> list[Endpoint]:
+    endpoints = all_endpoints(made, callers)
+    if made.observer is None:
+        return endpoints
+    return observed(endpoints, made.observer, callers.visit_of)
 
 
 def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
@@ -261,6 +271,9 @@ async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
         public_url=settings.public_url,
         readiness=runtime.readiness,
         limiter=parts.open_limiter(runtime, settings.rate_limit_store_url, proxies),
+        observer=parts.open_observer(runtime, database, settings.audit_spool_directory)
+        if settings.audit_spool_directory
+        else None,
         on_refused=parts.open_auth_audit(runtime, database, proxies).refused,
         trusted_proxies=proxies,
         step_up_max_age_seconds=settings.step_up_max_age_seconds,

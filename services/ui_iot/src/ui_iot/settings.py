@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -41,6 +42,8 @@ class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
     smtp_starttls: bool = True
     smtp_user: str = ""
     smtp_password: SecretStr = SecretStr("")
+    audit_spool_directory: Path | None = None
+    """Where views wait for the database; without it they are not recorded."""
     live_views_per_person: int = Field(default=20, ge=1)
     trusted_proxies: Networks = ()
     step_up_max_age_seconds: int = Field(default=300, ge=30)
