@@ -15,6 +15,7 @@ from cert_worker.handlers.revoke_issuer import RevokingIssuers
 from cert_worker.handlers.sign import Signing
 from cert_worker.issuing import Issuing
 from cert_worker.ocsp import Ocsp
+from cert_worker.prober import Prober
 from cert_worker.profile import DeviceProfile
 from cert_worker.publisher import CrlPublisher
 from cert_worker.routes import endpoints
@@ -68,6 +69,9 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     # At every start: a revocation that was committed just before a crash is listed now at the latest.
     await publisher.follow()
     runtime.readiness.add("crl", publisher.check)
+    prober = Prober(publisher=publisher, http=await parts.open_http(runtime), clock=system_clock)
+    runtime.readiness.add("crl as the broker reads it", prober.check)
+    runtime.spawn("crl prober", prober.run())
     bus = await parts.connect_bus(runtime, settings, NAME)
     await bus.ensure_stream(events.STREAM_EVENTS)
     issuing = Issuing(

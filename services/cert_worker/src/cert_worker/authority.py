@@ -7,6 +7,7 @@ start: a second authority, made by mistake, would shut out every device of the f
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Authority:
     """An issuing CA whose key is here, with the root that it hangs from."""
 
@@ -44,7 +45,7 @@ class Authority:
     issuing: Issuer
     signer: Signer
 
-    @property
+    @cached_property
     def chain_pem(self) -> bytes:
         """The issuing certificate, then the root: what devices send."""
         return as_pem((self.issuing, self.root))
