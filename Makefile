@@ -12,7 +12,7 @@ TYPED   := $(foreach folder,libs services clients deploy/local tests tools bench
 VENDOR  := services/ui_iot/src/ui_iot/static/vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help run reset test check fmt lock bench front-end keycloak
+.PHONY: help run reset test check fmt lock schema bench front-end keycloak
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ keycloak: ## fetch a real Keycloak for the identity tests (Java, Maven), unless 
 fmt: $(VENV)/.dev ## format, and fix what the linter can
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format .
+
+schema: $(VENV)/.dev ## write db/schema.sql and db/access.txt: what the migrations add up to
+	@$(BIN)/python tools/write_schema.py
 
 bench: $(VENV)/.dev ## run every benchmark (prints ratios)
 	@for benchmark in $(wildcard benchmarks/*.py); do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done

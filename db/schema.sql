@@ -1,0 +1,1727 @@
+CREATE FUNCTION public.drop_audit_month(month date) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    part        text := 'audit_log_' || to_char(month, 'YYYYMM');
+    end_at      timestamptz := (date_trunc('month', month::timestamp) + interval '1 month') AT TIME ZONE 'UTC';
+    sealed_to   xid8;
+    unsealed    bigint;
+    dropped     bigint;
+BEGIN
+    IF end_at > now() - interval '90 days' THEN
+        RAISE EXCEPTION 'the audit log of % is younger than 90 days', to_char(month, 'YYYY-MM');
+    END IF;
+    IF to_regclass('public.' || part) IS NULL THEN
+        RAISE EXCEPTION 'there is no audit log of %', to_char(month, 'YYYY-MM');
+    END IF;
+    -- Nobody adds to it from here on.
+    EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', part);
+    SELECT max(r.xid_to) INTO sealed_to FROM public.audit_seal_runs r;
+    EXECUTE format('SELECT count(*) FILTER (WHERE $1 IS NULL OR xid >= $1), count(*) FROM public.%I', part)
+        INTO unsealed, dropped USING sealed_to;
+    IF unsealed > 0 THEN
+        RAISE EXCEPTION '% rows of % are not sealed yet', unsealed, to_char(month, 'YYYY-MM');
+    END IF;
+    EXECUTE format($bury$
+        WITH gone AS (
+            SELECT p.tenant_id, s.first_position + u.number - 1 AS position
+              FROM public.%1$I p
+              JOIN public.audit_seals s ON s.tenant_id = p.tenant_id AND s.xid_from <= p.xid AND p.xid < s.xid_to
+              CROSS JOIN LATERAL unnest(s.audit_ids) WITH ORDINALITY u (audit_id, number)
+             WHERE u.audit_id = p.audit_id
+        ), runs AS (
+            SELECT g.tenant_id, min(g.position) AS first, max(g.position) AS last, count(*) AS rows
+              FROM (SELECT tenant_id, position,
+                           position - row_number() OVER (PARTITION BY tenant_id ORDER BY position) AS island
+                      FROM gone) g
+             GROUP BY g.tenant_id, g.island
+        )
+        INSERT INTO public.audit_log (tenant_id, audit_id, at, actor_kind, actor_id, action, object_kind, object_id,
+                                      outcome, reason, details)
+        SELECT tenant_id, gen_random_uuid(), clock_timestamp(), 'service', session_user, 'audit.expire', 'audit_log',
+               %2$L, 'success', 'retention',
+               jsonb_build_object('rows', sum(rows), 'before', %3$L::text,
+                                  'positions', jsonb_agg(jsonb_build_array(first, last) ORDER BY first))
+          FROM runs
+         GROUP BY tenant_id
+    $bury$, part, to_char(month, 'YYYY-MM'), end_at);
+    EXECUTE format('ALTER TABLE public.audit_log DETACH PARTITION public.%I', part);
+    EXECUTE format('DROP TABLE public.%I', part);
+    RETURN dropped;
+END
+$_$;
+
+ALTER FUNCTION public.drop_audit_month(month date) OWNER TO pulse_owner;
+
+CREATE FUNCTION public.ensure_audit_partitions(months_ahead integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    this_month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
+    month      timestamp;
+    first_at   text;
+    end_at     text;
+    part       text;
+    made       integer := 0;
+BEGIN
+    IF months_ahead NOT BETWEEN 0 AND 24 THEN
+        RAISE EXCEPTION 'months_ahead must be from 0 to 24, got %', months_ahead;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('pulse.audit_partitions'));
+    FOR month IN SELECT generate_series(this_month, this_month + make_interval(months => months_ahead), interval '1 month') LOOP
+        part := 'audit_log_' || to_char(month, 'YYYYMM');
+        CONTINUE WHEN to_regclass('public.' || part) IS NOT NULL;
+        first_at := to_char(month, 'YYYY-MM-DD') || 'Z';
+        end_at := to_char(month + interval '1 month', 'YYYY-MM-DD') || 'Z';
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.audit_log INCLUDING ALL)', part);
+        EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', part);
+        EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', part);
+        EXECUTE format($policy$
+            CREATE POLICY tenant_isolation ON public.%I TO pulse_app
+                USING (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)
+                WITH CHECK (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)
+        $policy$, part);
+        EXECUTE format('CREATE POLICY owner_moves ON public.%I TO pulse_owner USING (true) WITH CHECK (true)', part);
+        EXECUTE format(
+            'WITH early AS (DELETE FROM public.audit_log_default WHERE at >= %L AND at < %L RETURNING *)
+             INSERT INTO public.%I SELECT * FROM early', first_at, end_at, part);
+        EXECUTE format('DROP POLICY owner_moves ON public.%I', part);
+        EXECUTE format('CREATE POLICY owner_counts ON public.%I FOR SELECT TO pulse_owner USING (true)', part);
+        EXECUTE format('ALTER TABLE public.audit_log ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+                       part, first_at, end_at);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$_$;
+
+ALTER FUNCTION public.ensure_audit_partitions(months_ahead integer) OWNER TO pulse_owner;
+
+CREATE FUNCTION public.ensure_telemetry_partitions(days_ahead integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    first_day date := (now() AT TIME ZONE 'UTC')::date - 1;
+    day       date;
+    part      text;
+    made      integer := 0;
+BEGIN
+    IF days_ahead NOT BETWEEN 0 AND 60 THEN
+        RAISE EXCEPTION 'days_ahead must be from 0 to 60, got %', days_ahead;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('pulse.telemetry_partitions'));
+    FOR day IN SELECT generate_series(first_day, first_day + 1 + days_ahead, interval '1 day')::date LOOP
+        part := 'telemetry_' || to_char(day, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass('public.' || part) IS NOT NULL;
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.telemetry INCLUDING ALL)', part);
+        EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', part);
+        EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', part);
+        EXECUTE format($policy$
+            CREATE POLICY tenant_isolation ON public.%I TO pulse_app
+                USING (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)
+                WITH CHECK (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)
+        $policy$, part);
+        -- Rows that came too early sit in the default partition and would forbid the new one: move them first.  The
+        -- owner is held by FORCE like anybody else, hence the passing policy.
+        EXECUTE format('CREATE POLICY owner_moves ON public.%I TO pulse_owner USING (true) WITH CHECK (true)', part);
+        EXECUTE format(
+            'WITH early AS (DELETE FROM public.telemetry_default WHERE ts >= %L AND ts < %L RETURNING *)
+             INSERT INTO public.%I SELECT * FROM early', day::text || 'Z', (day + 1)::text || 'Z', part);
+        EXECUTE format('DROP POLICY owner_moves ON public.%I', part);
+        EXECUTE format('ALTER TABLE public.telemetry ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+                       part, day::text || 'Z', (day + 1)::text || 'Z');
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$_$;
+
+ALTER FUNCTION public.ensure_telemetry_partitions(days_ahead integer) OWNER TO pulse_owner;
+
+CREATE FUNCTION public.purge_tenant(target uuid) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    before text := current_setting('app.tenant_id', true);
+    left_over text[];
+    t       text;
+    again   text[];
+    touched bigint;
+    total   bigint := 0;
+BEGIN
+    -- pulse_owner is held by FORCE like anybody else, and is a member of pulse_app: it sees this one tenant.
+    PERFORM set_config('app.tenant_id', target::text, true);
+    PERFORM FROM public.tenants
+      WHERE tenant_id = target AND status = 'deleting' AND purge_after <= now() FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'tenant % is not due to be purged', target USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    SELECT array_agg(c.relname) INTO left_over
+      FROM pg_class c
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+       AND c.relname NOT LIKE 'audit%' AND c.relname NOT IN ('tenants', 'operator_grants', 'outbox');
+    -- What is referred to goes after what refers: round again until nothing is left.
+    WHILE left_over IS NOT NULL LOOP
+        again := NULL;
+        FOREACH t IN ARRAY left_over LOOP
+            BEGIN
+                EXECUTE format('DELETE FROM public.%I WHERE tenant_id = $1', t) USING target;
+                GET DIAGNOSTICS touched = ROW_COUNT;
+                total := total + touched;
+            EXCEPTION WHEN foreign_key_violation THEN
+                again := again || t;
+            END;
+        END LOOP;
+        IF again = left_over THEN
+            RAISE EXCEPTION 'rows of % refer to each other', again;
+        END IF;
+        left_over := again;
+    END LOOP;
+    UPDATE public.tenants SET status = 'deleted', name = 'deleted tenant', status_changed_at = now()
+     WHERE tenant_id = target;
+    PERFORM set_config('app.tenant_id', coalesce(before, ''), true);
+    RETURN total;
+END
+$_$;
+
+ALTER FUNCTION public.purge_tenant(target uuid) OWNER TO pulse_owner;
+
+CREATE TABLE public.audit_cursors (
+    place text NOT NULL,
+    seal_id bigint NOT NULL
+);
+
+ALTER TABLE ONLY public.audit_cursors FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_cursors OWNER TO pulse_owner;
+
+CREATE TABLE public.audit_log (
+    tenant_id uuid NOT NULL,
+    audit_id uuid NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    service name DEFAULT SESSION_USER NOT NULL,
+    actor_kind text NOT NULL,
+    actor_id text NOT NULL,
+    action text NOT NULL,
+    object_kind text NOT NULL,
+    object_id text NOT NULL,
+    outcome text NOT NULL,
+    reason text,
+    address text,
+    user_agent text,
+    request_id text,
+    before jsonb,
+    after jsonb,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT audit_log_actor_kind_check CHECK ((actor_kind = ANY (ARRAY['user'::text, 'service'::text, 'device'::text, 'operator'::text, 'anonymous'::text]))),
+    CONSTRAINT audit_log_outcome_check CHECK ((outcome = ANY (ARRAY['success'::text, 'failure'::text, 'denied'::text])))
+)
+PARTITION BY RANGE (at);
+
+ALTER TABLE ONLY public.audit_log FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_log OWNER TO pulse_owner;
+
+CREATE TABLE public.audit_log_default (
+    tenant_id uuid CONSTRAINT audit_log_tenant_id_not_null NOT NULL,
+    audit_id uuid CONSTRAINT audit_log_audit_id_not_null NOT NULL,
+    at timestamp with time zone DEFAULT now() CONSTRAINT audit_log_at_not_null NOT NULL,
+    service name DEFAULT SESSION_USER CONSTRAINT audit_log_service_not_null NOT NULL,
+    actor_kind text CONSTRAINT audit_log_actor_kind_not_null NOT NULL,
+    actor_id text CONSTRAINT audit_log_actor_id_not_null NOT NULL,
+    action text CONSTRAINT audit_log_action_not_null NOT NULL,
+    object_kind text CONSTRAINT audit_log_object_kind_not_null NOT NULL,
+    object_id text CONSTRAINT audit_log_object_id_not_null NOT NULL,
+    outcome text CONSTRAINT audit_log_outcome_not_null NOT NULL,
+    reason text,
+    address text,
+    user_agent text,
+    request_id text,
+    before jsonb,
+    after jsonb,
+    details jsonb DEFAULT '{}'::jsonb CONSTRAINT audit_log_details_not_null NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() CONSTRAINT audit_log_xid_not_null NOT NULL,
+    CONSTRAINT audit_log_actor_kind_check CHECK ((actor_kind = ANY (ARRAY['user'::text, 'service'::text, 'device'::text, 'operator'::text, 'anonymous'::text]))),
+    CONSTRAINT audit_log_outcome_check CHECK ((outcome = ANY (ARRAY['success'::text, 'failure'::text, 'denied'::text])))
+);
+
+ALTER TABLE ONLY public.audit_log_default FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_log_default OWNER TO pulse_owner;
+
+CREATE TABLE public.audit_seal_runs (
+    run_id bigint NOT NULL,
+    xid_from xid8 NOT NULL,
+    xid_to xid8 NOT NULL,
+    rows bigint NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    CONSTRAINT audit_seal_runs_check CHECK ((xid_to > xid_from))
+);
+
+ALTER TABLE ONLY public.audit_seal_runs FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_seal_runs OWNER TO pulse_owner;
+
+ALTER TABLE public.audit_seal_runs ALTER COLUMN run_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_seal_runs_run_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.audit_seals (
+    tenant_id uuid NOT NULL,
+    batch bigint NOT NULL,
+    seal_id bigint NOT NULL,
+    first_position bigint NOT NULL,
+    tree_size bigint NOT NULL,
+    xid_from xid8 NOT NULL,
+    xid_to xid8 NOT NULL,
+    note text NOT NULL,
+    peaks bytea NOT NULL,
+    leaf_hashes bytea NOT NULL,
+    audit_ids uuid[] NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    CONSTRAINT audit_seals_batch_check CHECK ((batch >= 0)),
+    CONSTRAINT audit_seals_check CHECK ((tree_size > first_position)),
+    CONSTRAINT audit_seals_check1 CHECK ((length(leaf_hashes) = (32 * (tree_size - first_position)))),
+    CONSTRAINT audit_seals_check2 CHECK ((cardinality(audit_ids) = (tree_size - first_position))),
+    CONSTRAINT audit_seals_first_position_check CHECK ((first_position >= 0)),
+    CONSTRAINT audit_seals_peaks_check CHECK (((length(peaks) % 32) = 0))
+);
+
+ALTER TABLE ONLY public.audit_seals FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_seals OWNER TO pulse_owner;
+
+ALTER TABLE public.audit_seals ALTER COLUMN seal_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_seals_seal_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.billing_changes (
+    tenant_id uuid NOT NULL,
+    version bigint NOT NULL,
+    plan_id text NOT NULL,
+    access text NOT NULL,
+    limits jsonb NOT NULL,
+    cause text NOT NULL,
+    event_id text,
+    applied_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.billing_changes FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_changes OWNER TO pulse_owner;
+
+CREATE TABLE public.billing_customers (
+    tenant_id uuid NOT NULL,
+    customer_id text NOT NULL,
+    livemode boolean NOT NULL,
+    features text[] DEFAULT '{}'::text[] NOT NULL,
+    deleted_at timestamp with time zone,
+    linked_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_customers_customer_id_check CHECK ((customer_id ~ '^cus_[A-Za-z0-9_]{1,250}$'::text))
+);
+
+ALTER TABLE ONLY public.billing_customers FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_customers OWNER TO pulse_owner;
+
+CREATE TABLE public.billing_entitlements (
+    tenant_id uuid NOT NULL,
+    version bigint NOT NULL,
+    plan_id text NOT NULL,
+    access text NOT NULL,
+    devices bigint,
+    messages_per_second bigint,
+    messages_per_month bigint,
+    retention_days bigint,
+    routes bigint,
+    seats bigint,
+    hard_limits boolean NOT NULL,
+    features text[] NOT NULL,
+    cause text NOT NULL,
+    event_id text,
+    applied_at timestamp with time zone NOT NULL,
+    CONSTRAINT billing_entitlements_access_check CHECK ((access = ANY (ARRAY['full'::text, 'no_new_devices'::text, 'read_only'::text])))
+);
+
+ALTER TABLE ONLY public.billing_entitlements FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_entitlements OWNER TO pulse_owner;
+
+CREATE TABLE public.billing_meter_events (
+    tenant_id uuid NOT NULL,
+    identifier text NOT NULL,
+    metric text NOT NULL,
+    day date NOT NULL,
+    amount bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone,
+    CONSTRAINT billing_meter_events_amount_check CHECK ((amount > 0)),
+    CONSTRAINT billing_meter_events_identifier_check CHECK ((length(identifier) <= 100))
+);
+
+ALTER TABLE ONLY public.billing_meter_events FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_meter_events OWNER TO pulse_owner;
+
+CREATE TABLE public.billing_notices (
+    tenant_id uuid NOT NULL,
+    notice_key text NOT NULL,
+    kind text NOT NULL,
+    event_id text,
+    noticed_at timestamp with time zone NOT NULL,
+    CONSTRAINT billing_notices_notice_key_check CHECK ((length(notice_key) <= 300))
+);
+
+ALTER TABLE ONLY public.billing_notices FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_notices OWNER TO pulse_owner;
+
+CREATE TABLE public.billing_overrides (
+    tenant_id uuid NOT NULL,
+    override_id uuid NOT NULL,
+    limit_name text NOT NULL,
+    amount bigint,
+    reason text NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT billing_overrides_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT billing_overrides_limit_name_check CHECK ((limit_name = ANY (ARRAY['devices'::text, 'messages_per_second'::text, 'messages_per_month'::text, 'retention_days'::text, 'routes'::text, 'seats'::text]))),
+    CONSTRAINT billing_overrides_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
+);
+
+ALTER TABLE ONLY public.billing_overrides FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_overrides OWNER TO pulse_owner;
+
+CREATE TABLE public.billing_plans (
+    plan_id text NOT NULL,
+    name text NOT NULL,
+    rank integer NOT NULL,
+    devices bigint,
+    messages_per_second bigint,
+    messages_per_month bigint,
+    retention_days bigint,
+    routes bigint,
+    seats bigint,
+    hard_limits boolean DEFAULT false NOT NULL,
+    features text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT billing_plans_devices_check CHECK ((devices >= 0)),
+    CONSTRAINT billing_plans_messages_per_month_check CHECK ((messages_per_month >= 0)),
+    CONSTRAINT billing_plans_messages_per_second_check CHECK ((messages_per_second >= 0)),
+    CONSTRAINT billing_plans_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT billing_plans_plan_id_check CHECK ((plan_id ~ '^[a-z0-9_]{1,40}$'::text)),
+    CONSTRAINT billing_plans_retention_days_check CHECK ((retention_days >= 1)),
+    CONSTRAINT billing_plans_routes_check CHECK ((routes >= 0)),
+    CONSTRAINT billing_plans_seats_check CHECK ((seats >= 1))
+);
+
+ALTER TABLE ONLY public.billing_plans FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_plans OWNER TO pulse_owner;
+
+CREATE TABLE public.billing_reconciliations (
+    run_id uuid NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone NOT NULL,
+    events_through timestamp with time zone NOT NULL,
+    checked bigint NOT NULL,
+    findings jsonb NOT NULL
+);
+
+ALTER TABLE ONLY public.billing_reconciliations FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_reconciliations OWNER TO pulse_owner;
+
+CREATE TABLE public.billing_subscriptions (
+    tenant_id uuid NOT NULL,
+    subscription_id text NOT NULL,
+    customer_id text NOT NULL,
+    status text NOT NULL,
+    price_ids text[] NOT NULL,
+    plan_id text,
+    quantity bigint DEFAULT 1 NOT NULL,
+    cancel_at_period_end boolean DEFAULT false NOT NULL,
+    current_period_end timestamp with time zone,
+    trial_end timestamp with time zone,
+    stripe_created_at timestamp with time zone NOT NULL,
+    unpaid_since timestamp with time zone,
+    event_id text,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_subscriptions_status_check CHECK ((length(status) <= 40)),
+    CONSTRAINT billing_subscriptions_subscription_id_check CHECK ((subscription_id ~ '^sub_[A-Za-z0-9_]{1,250}$'::text))
+);
+
+ALTER TABLE ONLY public.billing_subscriptions FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_subscriptions OWNER TO pulse_owner;
+
+CREATE TABLE public.billing_usage (
+    tenant_id uuid NOT NULL,
+    metric text NOT NULL,
+    day date NOT NULL,
+    amount bigint NOT NULL,
+    metered bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT billing_usage_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT billing_usage_metric_check CHECK ((metric = ANY (ARRAY['messages'::text, 'device_months'::text])))
+);
+
+ALTER TABLE ONLY public.billing_usage FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_usage OWNER TO pulse_owner;
+
+CREATE TABLE public.broker_denials (
+    tenant_id uuid NOT NULL,
+    denial_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    action text NOT NULL,
+    reason text NOT NULL,
+    rule text,
+    topic text,
+    serial_number text,
+    address text,
+    times integer NOT NULL,
+    CONSTRAINT broker_denials_action_check CHECK ((action = ANY (ARRAY['connect'::text, 'publish'::text, 'subscribe'::text]))),
+    CONSTRAINT broker_denials_address_check CHECK ((length(address) <= 60)),
+    CONSTRAINT broker_denials_reason_check CHECK ((length(reason) <= 64)),
+    CONSTRAINT broker_denials_rule_check CHECK ((length(rule) <= 200)),
+    CONSTRAINT broker_denials_serial_number_check CHECK ((length(serial_number) <= 40)),
+    CONSTRAINT broker_denials_times_check CHECK ((times > 0)),
+    CONSTRAINT broker_denials_topic_check CHECK ((length(topic) <= 300))
+);
+
+ALTER TABLE ONLY public.broker_denials FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.broker_denials OWNER TO pulse_owner;
+
+CREATE TABLE public.certificates (
+    tenant_id uuid NOT NULL,
+    certificate_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    issuer_id uuid NOT NULL,
+    serial_number text NOT NULL,
+    fingerprint_sha256 bytea NOT NULL,
+    public_key_sha256 bytea NOT NULL,
+    certificate_der bytea NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    not_after timestamp with time zone NOT NULL,
+    status text DEFAULT 'valid'::text NOT NULL,
+    revoked_at timestamp with time zone,
+    revocation_reason text,
+    session_cut_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    profile text DEFAULT 'device'::text NOT NULL,
+    crl_shard smallint DEFAULT 0 NOT NULL,
+    released_at timestamp with time zone,
+    CONSTRAINT certificates_crl_shard_check CHECK ((crl_shard >= 0)),
+    CONSTRAINT certificates_fingerprint_sha256_check CHECK ((length(fingerprint_sha256) = 32)),
+    CONSTRAINT certificates_profile_check CHECK ((profile ~ '^[a-z][a-z0-9-]{0,31}$'::text)),
+    CONSTRAINT certificates_public_key_sha256_check CHECK ((length(public_key_sha256) = 32)),
+    CONSTRAINT certificates_revocation_check CHECK ((((status <> 'valid'::text) = ((revoked_at IS NOT NULL) AND (revocation_reason IS NOT NULL))) AND ((status = 'held'::text) = (NOT (revocation_reason IS DISTINCT FROM 'certificateHold'::text))))),
+    CONSTRAINT certificates_serial_number_check CHECK ((serial_number ~ '^[0-9a-f]{1,40}$'::text)),
+    CONSTRAINT certificates_status_check CHECK ((status = ANY (ARRAY['valid'::text, 'held'::text, 'revoked'::text])))
+);
+
+ALTER TABLE ONLY public.certificates FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.certificates OWNER TO pulse_owner;
+
+CREATE TABLE public.crl_pending (
+    pending_id bigint NOT NULL,
+    issuer_id uuid NOT NULL,
+    shard smallint NOT NULL
+);
+
+ALTER TABLE ONLY public.crl_pending FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.crl_pending OWNER TO pulse_owner;
+
+ALTER TABLE public.crl_pending ALTER COLUMN pending_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.crl_pending_pending_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.crl_shards (
+    issuer_id uuid NOT NULL,
+    shard smallint NOT NULL,
+    number bigint DEFAULT 0 NOT NULL,
+    this_update timestamp with time zone,
+    der bytea,
+    CONSTRAINT crl_shards_check CHECK (((number > 0) = ((this_update IS NOT NULL) AND (der IS NOT NULL)))),
+    CONSTRAINT crl_shards_shard_check CHECK ((shard >= 0))
+);
+ALTER TABLE ONLY public.crl_shards ALTER COLUMN der SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.crl_shards FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.crl_shards OWNER TO pulse_owner;
+
+CREATE TABLE public.device_last_state (
+    tenant_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    ts timestamp with time zone NOT NULL,
+    metrics jsonb NOT NULL
+);
+
+ALTER TABLE ONLY public.device_last_state FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_last_state OWNER TO pulse_owner;
+
+CREATE TABLE public.devices (
+    tenant_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    name text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT devices_status_check CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
+);
+
+ALTER TABLE ONLY public.devices FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.devices OWNER TO pulse_owner;
+
+CREATE TABLE public.enrolment_tokens (
+    tenant_id uuid NOT NULL,
+    token_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    CONSTRAINT enrolment_tokens_token_hash_check CHECK ((length(token_hash) = 32))
+);
+
+ALTER TABLE ONLY public.enrolment_tokens FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.enrolment_tokens OWNER TO pulse_owner;
+
+CREATE TABLE public.idempotency_keys (
+    tenant_id uuid NOT NULL,
+    actor_id text NOT NULL,
+    key_hash bytea NOT NULL,
+    request_hash bytea NOT NULL,
+    device_id uuid NOT NULL,
+    leased_until timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    answer_sealed bytea,
+    CONSTRAINT idempotency_keys_key_hash_check CHECK ((length(key_hash) = 32)),
+    CONSTRAINT idempotency_keys_request_hash_check CHECK ((length(request_hash) = 32))
+);
+
+ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.idempotency_keys OWNER TO pulse_owner;
+
+CREATE TABLE public.issuers (
+    issuer_id uuid NOT NULL,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    certificate_der bytea NOT NULL,
+    fingerprint_sha256 bytea NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    not_after timestamp with time zone NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    profile text,
+    crl_shards smallint DEFAULT 64 NOT NULL,
+    revoked_at timestamp with time zone,
+    revocation_reason text,
+    CONSTRAINT issuers_check CHECK (((kind = 'issuing'::text) OR (profile IS NULL))),
+    CONSTRAINT issuers_check1 CHECK (((status = 'revoked'::text) = ((revoked_at IS NOT NULL) AND (revocation_reason IS NOT NULL)))),
+    CONSTRAINT issuers_crl_shards_check CHECK (((crl_shards >= 1) AND (crl_shards <= 1024))),
+    CONSTRAINT issuers_fingerprint_sha256_check CHECK ((length(fingerprint_sha256) = 32)),
+    CONSTRAINT issuers_kind_check CHECK ((kind = ANY (ARRAY['root'::text, 'issuing'::text]))),
+    CONSTRAINT issuers_profile_check CHECK ((profile ~ '^[a-z][a-z0-9-]{0,31}$'::text)),
+    CONSTRAINT issuers_status_check CHECK ((status = ANY (ARRAY['standby'::text, 'active'::text, 'draining'::text, 'retired'::text, 'revoked'::text])))
+);
+
+ALTER TABLE ONLY public.issuers FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.issuers OWNER TO pulse_owner;
+
+CREATE TABLE public.operator_grants (
+    tenant_id uuid NOT NULL,
+    grant_id uuid NOT NULL,
+    kind text NOT NULL,
+    operator_id text NOT NULL,
+    operator_name text NOT NULL,
+    scopes text[] NOT NULL,
+    reason text NOT NULL,
+    ticket text NOT NULL,
+    seconds integer NOT NULL,
+    status text DEFAULT 'requested'::text NOT NULL,
+    requested_at timestamp with time zone DEFAULT now() NOT NULL,
+    decided_at timestamp with time zone,
+    decided_by text,
+    second_operator_name text,
+    begins_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    CONSTRAINT operator_grants_check CHECK (((status = 'requested'::text) = (decided_at IS NULL))),
+    CONSTRAINT operator_grants_check1 CHECK (((decided_at IS NULL) = (decided_by IS NULL))),
+    CONSTRAINT operator_grants_check2 CHECK (((begins_at IS NULL) = (ends_at IS NULL))),
+    CONSTRAINT operator_grants_check3 CHECK (((status <> 'active'::text) OR (ends_at > begins_at))),
+    CONSTRAINT operator_grants_check4 CHECK (((ends_at - begins_at) <=
+CASE kind
+    WHEN 'break_glass'::text THEN '04:00:00'::interval
+    ELSE '7 days'::interval
+END)),
+    CONSTRAINT operator_grants_check5 CHECK (((kind <> 'break_glass'::text) OR (decided_by IS DISTINCT FROM operator_id))),
+    CONSTRAINT operator_grants_kind_check CHECK ((kind = ANY (ARRAY['approval'::text, 'break_glass'::text]))),
+    CONSTRAINT operator_grants_operator_id_check CHECK (((length(operator_id) >= 1) AND (length(operator_id) <= 255))),
+    CONSTRAINT operator_grants_operator_name_check CHECK (((length(operator_name) >= 1) AND (length(operator_name) <= 255))),
+    CONSTRAINT operator_grants_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+    CONSTRAINT operator_grants_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['telemetry'::text, 'secrets'::text, 'metadata'::text]))),
+    CONSTRAINT operator_grants_seconds_check CHECK (((seconds >= 300) AND (seconds <= 604800))),
+    CONSTRAINT operator_grants_status_check CHECK ((status = ANY (ARRAY['requested'::text, 'active'::text, 'denied'::text, 'revoked'::text]))),
+    CONSTRAINT operator_grants_ticket_check CHECK (((length(ticket) >= 1) AND (length(ticket) <= 100)))
+);
+
+ALTER TABLE ONLY public.operator_grants FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.operator_grants OWNER TO pulse_owner;
+
+CREATE TABLE public.outbox (
+    tenant_id uuid NOT NULL,
+    event_id uuid NOT NULL,
+    "position" bigint NOT NULL,
+    producer name DEFAULT SESSION_USER NOT NULL,
+    subject text NOT NULL,
+    payload jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone,
+    CONSTRAINT outbox_subject_check CHECK ((subject ~~ 'pulse.events.%'::text))
+);
+
+ALTER TABLE ONLY public.outbox FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.outbox OWNER TO pulse_owner;
+
+ALTER TABLE public.outbox ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.outbox_position_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.schema_migrations (
+    number integer NOT NULL,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.schema_migrations OWNER TO postgres;
+
+CREATE TABLE public.stripe_events (
+    event_id text NOT NULL,
+    event_type text NOT NULL,
+    livemode boolean NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    object_id text,
+    customer_id text,
+    home_tenant_id uuid,
+    outcome text DEFAULT 'handled'::text NOT NULL,
+    source text NOT NULL,
+    handled_at timestamp with time zone DEFAULT now() NOT NULL,
+    replays integer DEFAULT 0 NOT NULL,
+    replayed_at timestamp with time zone,
+    CONSTRAINT stripe_events_customer_id_check CHECK ((length(customer_id) <= 255)),
+    CONSTRAINT stripe_events_event_id_check CHECK ((event_id ~ '^evt_[A-Za-z0-9_]{1,250}$'::text)),
+    CONSTRAINT stripe_events_event_type_check CHECK (((length(event_type) >= 1) AND (length(event_type) <= 200))),
+    CONSTRAINT stripe_events_object_id_check CHECK ((length(object_id) <= 255)),
+    CONSTRAINT stripe_events_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'backfill'::text])))
+);
+
+ALTER TABLE ONLY public.stripe_events FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.stripe_events OWNER TO pulse_owner;
+
+CREATE TABLE public.telemetry (
+    tenant_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    ts timestamp with time zone NOT NULL,
+    message_id uuid NOT NULL,
+    metrics jsonb NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    stored_at timestamp with time zone DEFAULT now() NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+ALTER TABLE ONLY public.telemetry FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.telemetry OWNER TO pulse_owner;
+
+CREATE TABLE public.telemetry_default (
+    tenant_id uuid CONSTRAINT telemetry_tenant_id_not_null NOT NULL,
+    device_id uuid CONSTRAINT telemetry_device_id_not_null NOT NULL,
+    ts timestamp with time zone CONSTRAINT telemetry_ts_not_null NOT NULL,
+    message_id uuid CONSTRAINT telemetry_message_id_not_null NOT NULL,
+    metrics jsonb CONSTRAINT telemetry_metrics_not_null NOT NULL,
+    received_at timestamp with time zone CONSTRAINT telemetry_received_at_not_null NOT NULL,
+    stored_at timestamp with time zone DEFAULT now() CONSTRAINT telemetry_stored_at_not_null NOT NULL
+);
+
+ALTER TABLE ONLY public.telemetry_default FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.telemetry_default OWNER TO pulse_owner;
+
+CREATE TABLE public.tenant_access_policies (
+    tenant_id uuid NOT NULL,
+    telemetry_needs_approval boolean DEFAULT true NOT NULL,
+    secrets_need_approval boolean DEFAULT true NOT NULL,
+    metadata_needs_approval boolean DEFAULT false NOT NULL,
+    notice_emails text[] DEFAULT '{}'::text[] NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_by text NOT NULL,
+    CONSTRAINT tenant_access_policies_notice_emails_check CHECK ((cardinality(notice_emails) <= 10))
+);
+
+ALTER TABLE ONLY public.tenant_access_policies FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.tenant_access_policies OWNER TO pulse_owner;
+
+CREATE TABLE public.tenants (
+    tenant_id uuid NOT NULL,
+    name text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    status_reason text,
+    status_changed_at timestamp with time zone,
+    exported_at timestamp with time zone,
+    purge_after timestamp with time zone,
+    CONSTRAINT tenants_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+    CONSTRAINT tenants_purge_check CHECK (((status = ANY (ARRAY['deleting'::text, 'deleted'::text])) = (purge_after IS NOT NULL))),
+    CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text, 'deleted'::text]))),
+    CONSTRAINT tenants_status_reason_check CHECK ((length(status_reason) <= 500)),
+    CONSTRAINT tenants_tenant_id_check CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+);
+
+ALTER TABLE ONLY public.tenants FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.tenants OWNER TO pulse_owner;
+
+CREATE TABLE public.used_logout_tokens (
+    token_hash bytea NOT NULL,
+    useless_at timestamp with time zone NOT NULL,
+    CONSTRAINT used_logout_tokens_token_hash_check CHECK ((length(token_hash) = 32))
+);
+
+ALTER TABLE ONLY public.used_logout_tokens FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.used_logout_tokens OWNER TO pulse_owner;
+
+CREATE TABLE public.web_sessions (
+    session_hash bytea NOT NULL,
+    subject text NOT NULL,
+    oidc_session_id text,
+    tokens_sealed bytea NOT NULL,
+    csrf_secret bytea NOT NULL,
+    access_expires_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    session_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    home_tenant_id uuid,
+    address text,
+    user_agent text,
+    CONSTRAINT web_sessions_address_check CHECK ((length(address) <= 60)),
+    CONSTRAINT web_sessions_csrf_secret_check CHECK ((length(csrf_secret) = 32)),
+    CONSTRAINT web_sessions_session_hash_check CHECK ((length(session_hash) = 32)),
+    CONSTRAINT web_sessions_user_agent_check CHECK ((length(user_agent) <= 300))
+);
+
+ALTER TABLE ONLY public.web_sessions FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.web_sessions OWNER TO pulse_owner;
+
+ALTER TABLE ONLY public.audit_log ATTACH PARTITION public.audit_log_default DEFAULT;
+
+ALTER TABLE ONLY public.telemetry ATTACH PARTITION public.telemetry_default DEFAULT;
+
+ALTER TABLE ONLY public.audit_cursors
+    ADD CONSTRAINT audit_cursors_pkey PRIMARY KEY (place);
+
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (at, audit_id);
+
+ALTER TABLE ONLY public.audit_log_default
+    ADD CONSTRAINT audit_log_default_pkey PRIMARY KEY (at, audit_id);
+
+ALTER TABLE ONLY public.audit_seal_runs
+    ADD CONSTRAINT audit_seal_runs_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY public.audit_seals
+    ADD CONSTRAINT audit_seals_pkey PRIMARY KEY (tenant_id, batch);
+
+ALTER TABLE ONLY public.audit_seals
+    ADD CONSTRAINT audit_seals_tenant_id_tree_size_key UNIQUE (tenant_id, tree_size);
+
+ALTER TABLE ONLY public.billing_changes
+    ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (tenant_id, version);
+
+ALTER TABLE ONLY public.billing_customers
+    ADD CONSTRAINT billing_customers_customer_id_key UNIQUE (customer_id);
+
+ALTER TABLE ONLY public.billing_customers
+    ADD CONSTRAINT billing_customers_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.billing_entitlements
+    ADD CONSTRAINT billing_entitlements_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.billing_meter_events
+    ADD CONSTRAINT billing_meter_events_pkey PRIMARY KEY (identifier);
+
+ALTER TABLE ONLY public.billing_notices
+    ADD CONSTRAINT billing_notices_pkey PRIMARY KEY (tenant_id, notice_key);
+
+ALTER TABLE ONLY public.billing_overrides
+    ADD CONSTRAINT billing_overrides_pkey PRIMARY KEY (override_id);
+
+ALTER TABLE ONLY public.billing_plans
+    ADD CONSTRAINT billing_plans_pkey PRIMARY KEY (plan_id);
+
+ALTER TABLE ONLY public.billing_reconciliations
+    ADD CONSTRAINT billing_reconciliations_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY public.billing_subscriptions
+    ADD CONSTRAINT billing_subscriptions_pkey PRIMARY KEY (subscription_id);
+
+ALTER TABLE ONLY public.billing_usage
+    ADD CONSTRAINT billing_usage_pkey PRIMARY KEY (tenant_id, metric, day);
+
+ALTER TABLE ONLY public.broker_denials
+    ADD CONSTRAINT broker_denials_pkey PRIMARY KEY (denial_id);
+
+ALTER TABLE ONLY public.certificates
+    ADD CONSTRAINT certificates_fingerprint_sha256_key UNIQUE (fingerprint_sha256);
+
+ALTER TABLE ONLY public.certificates
+    ADD CONSTRAINT certificates_issuer_id_serial_number_key UNIQUE (issuer_id, serial_number);
+
+ALTER TABLE ONLY public.certificates
+    ADD CONSTRAINT certificates_pkey PRIMARY KEY (certificate_id);
+
+ALTER TABLE ONLY public.crl_pending
+    ADD CONSTRAINT crl_pending_pkey PRIMARY KEY (pending_id);
+
+ALTER TABLE ONLY public.crl_shards
+    ADD CONSTRAINT crl_shards_pkey PRIMARY KEY (issuer_id, shard);
+
+ALTER TABLE ONLY public.device_last_state
+    ADD CONSTRAINT device_last_state_pkey PRIMARY KEY (tenant_id, device_id);
+
+ALTER TABLE ONLY public.devices
+    ADD CONSTRAINT devices_pkey PRIMARY KEY (device_id);
+
+ALTER TABLE ONLY public.devices
+    ADD CONSTRAINT devices_tenant_id_device_id_key UNIQUE (tenant_id, device_id);
+
+ALTER TABLE ONLY public.enrolment_tokens
+    ADD CONSTRAINT enrolment_tokens_pkey PRIMARY KEY (token_id);
+
+ALTER TABLE ONLY public.enrolment_tokens
+    ADD CONSTRAINT enrolment_tokens_tenant_id_token_hash_key UNIQUE (tenant_id, token_hash);
+
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant_id, actor_id, key_hash);
+
+ALTER TABLE ONLY public.issuers
+    ADD CONSTRAINT issuers_fingerprint_sha256_key UNIQUE (fingerprint_sha256);
+
+ALTER TABLE ONLY public.issuers
+    ADD CONSTRAINT issuers_pkey PRIMARY KEY (issuer_id);
+
+ALTER TABLE ONLY public.operator_grants
+    ADD CONSTRAINT operator_grants_pkey PRIMARY KEY (grant_id);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (event_id);
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY public.stripe_events
+    ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id);
+
+ALTER TABLE ONLY public.telemetry
+    ADD CONSTRAINT telemetry_pkey PRIMARY KEY (tenant_id, device_id, ts, message_id);
+
+ALTER TABLE ONLY public.telemetry_default
+    ADD CONSTRAINT telemetry_default_pkey PRIMARY KEY (tenant_id, device_id, ts, message_id);
+
+ALTER TABLE ONLY public.tenant_access_policies
+    ADD CONSTRAINT tenant_access_policies_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.used_logout_tokens
+    ADD CONSTRAINT used_logout_tokens_pkey PRIMARY KEY (token_hash);
+
+ALTER TABLE ONLY public.web_sessions
+    ADD CONSTRAINT web_sessions_pkey PRIMARY KEY (session_hash);
+
+CREATE INDEX audit_log_by_device ON ONLY public.audit_log USING btree (tenant_id, ((details ->> 'device_id'::text)), at DESC) WHERE ((details ->> 'device_id'::text) IS NOT NULL);
+
+CREATE INDEX audit_log_by_object ON ONLY public.audit_log USING btree (tenant_id, object_id, at DESC);
+
+CREATE INDEX audit_log_by_tenant ON ONLY public.audit_log USING btree (tenant_id, at DESC);
+
+CREATE INDEX audit_log_by_transaction ON ONLY public.audit_log USING btree (xid, tenant_id);
+
+CREATE INDEX audit_log_default_tenant_id_at_idx ON public.audit_log_default USING btree (tenant_id, at DESC);
+
+CREATE INDEX audit_log_default_tenant_id_expr_at_idx ON public.audit_log_default USING btree (tenant_id, ((details ->> 'device_id'::text)), at DESC) WHERE ((details ->> 'device_id'::text) IS NOT NULL);
+
+CREATE INDEX audit_log_default_tenant_id_object_id_at_idx ON public.audit_log_default USING btree (tenant_id, object_id, at DESC);
+
+CREATE INDEX audit_log_default_xid_tenant_id_idx ON public.audit_log_default USING btree (xid, tenant_id);
+
+CREATE INDEX audit_seal_runs_by_transaction ON public.audit_seal_runs USING btree (xid_to);
+
+CREATE INDEX audit_seals_by_transaction ON public.audit_seals USING btree (tenant_id, xid_to);
+
+CREATE UNIQUE INDEX audit_seals_in_order ON public.audit_seals USING btree (seal_id);
+
+CREATE INDEX billing_meter_events_by_tenant ON public.billing_meter_events USING btree (tenant_id, day);
+
+CREATE INDEX billing_meter_events_unsent ON public.billing_meter_events USING btree (created_at) WHERE (sent_at IS NULL);
+
+CREATE INDEX billing_overrides_by_tenant ON public.billing_overrides USING btree (tenant_id, limit_name);
+
+CREATE INDEX billing_reconciliations_by_time ON public.billing_reconciliations USING btree (finished_at DESC);
+
+CREATE INDEX billing_subscriptions_by_tenant ON public.billing_subscriptions USING btree (tenant_id, stripe_created_at DESC);
+
+CREATE INDEX broker_denials_by_device ON public.broker_denials USING btree (tenant_id, device_id, at DESC, denial_id DESC);
+
+CREATE INDEX broker_denials_by_time ON public.broker_denials USING btree (at);
+
+CREATE INDEX certificates_by_device ON public.certificates USING btree (tenant_id, device_id, created_at DESC);
+
+CREATE INDEX certificates_by_key ON public.certificates USING btree (public_key_sha256);
+
+CREATE INDEX certificates_by_profile ON public.certificates USING btree (tenant_id, profile, certificate_id);
+
+CREATE INDEX certificates_listed ON public.certificates USING btree (issuer_id, crl_shard, serial_number) INCLUDE (not_after, revoked_at, revocation_reason) WHERE (status <> 'valid'::text);
+
+CREATE INDEX crl_pending_by_shard ON public.crl_pending USING btree (issuer_id, shard);
+
+CREATE INDEX devices_by_tenant ON public.devices USING btree (tenant_id, created_at DESC, device_id);
+
+CREATE INDEX enrolment_tokens_by_device ON public.enrolment_tokens USING btree (tenant_id, device_id);
+
+CREATE INDEX idempotency_keys_by_expiry ON public.idempotency_keys USING btree (tenant_id, expires_at);
+
+CREATE UNIQUE INDEX issuers_one_active ON public.issuers USING btree (profile) WHERE (status = 'active'::text);
+
+CREATE INDEX operator_grants_by_tenant ON public.operator_grants USING btree (tenant_id, requested_at DESC);
+
+CREATE INDEX operator_grants_live ON public.operator_grants USING btree (operator_id, ends_at) WHERE (status = 'active'::text);
+
+CREATE INDEX outbox_by_tenant ON public.outbox USING btree (tenant_id, "position");
+
+CREATE INDEX outbox_unsent ON public.outbox USING btree (producer, "position") WHERE (sent_at IS NULL);
+
+CREATE INDEX stripe_events_by_tenant ON public.stripe_events USING btree (home_tenant_id, created_at DESC);
+
+CREATE INDEX stripe_events_by_time ON public.stripe_events USING btree (created_at DESC);
+
+CREATE INDEX used_logout_tokens_by_end ON public.used_logout_tokens USING btree (useless_at);
+
+CREATE INDEX web_sessions_by_expiry ON public.web_sessions USING btree (expires_at);
+
+CREATE UNIQUE INDEX web_sessions_by_id ON public.web_sessions USING btree (session_id);
+
+CREATE INDEX web_sessions_by_oidc_session ON public.web_sessions USING btree (oidc_session_id);
+
+CREATE INDEX web_sessions_by_subject ON public.web_sessions USING btree (subject, last_used_at DESC);
+
+ALTER INDEX public.audit_log_pkey ATTACH PARTITION public.audit_log_default_pkey;
+
+ALTER INDEX public.audit_log_by_tenant ATTACH PARTITION public.audit_log_default_tenant_id_at_idx;
+
+ALTER INDEX public.audit_log_by_device ATTACH PARTITION public.audit_log_default_tenant_id_expr_at_idx;
+
+ALTER INDEX public.audit_log_by_object ATTACH PARTITION public.audit_log_default_tenant_id_object_id_at_idx;
+
+ALTER INDEX public.audit_log_by_transaction ATTACH PARTITION public.audit_log_default_xid_tenant_id_idx;
+
+ALTER INDEX public.telemetry_pkey ATTACH PARTITION public.telemetry_default_pkey;
+
+ALTER TABLE ONLY public.billing_changes
+    ADD CONSTRAINT billing_changes_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.billing_customers
+    ADD CONSTRAINT billing_customers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.billing_entitlements
+    ADD CONSTRAINT billing_entitlements_plan_id_fkey FOREIGN KEY (plan_id) REFERENCES public.billing_plans(plan_id);
+
+ALTER TABLE ONLY public.billing_entitlements
+    ADD CONSTRAINT billing_entitlements_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.billing_meter_events
+    ADD CONSTRAINT billing_meter_events_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.billing_notices
+    ADD CONSTRAINT billing_notices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.billing_overrides
+    ADD CONSTRAINT billing_overrides_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.billing_subscriptions
+    ADD CONSTRAINT billing_subscriptions_plan_id_fkey FOREIGN KEY (plan_id) REFERENCES public.billing_plans(plan_id);
+
+ALTER TABLE ONLY public.billing_subscriptions
+    ADD CONSTRAINT billing_subscriptions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.billing_usage
+    ADD CONSTRAINT billing_usage_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.broker_denials
+    ADD CONSTRAINT broker_denials_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
+
+ALTER TABLE ONLY public.certificates
+    ADD CONSTRAINT certificates_issuer_id_fkey FOREIGN KEY (issuer_id) REFERENCES public.issuers(issuer_id);
+
+ALTER TABLE ONLY public.certificates
+    ADD CONSTRAINT certificates_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
+
+ALTER TABLE ONLY public.crl_pending
+    ADD CONSTRAINT crl_pending_issuer_id_fkey FOREIGN KEY (issuer_id) REFERENCES public.issuers(issuer_id);
+
+ALTER TABLE ONLY public.crl_shards
+    ADD CONSTRAINT crl_shards_issuer_id_fkey FOREIGN KEY (issuer_id) REFERENCES public.issuers(issuer_id);
+
+ALTER TABLE ONLY public.device_last_state
+    ADD CONSTRAINT device_last_state_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
+
+ALTER TABLE ONLY public.devices
+    ADD CONSTRAINT devices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.enrolment_tokens
+    ADD CONSTRAINT enrolment_tokens_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
+
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.operator_grants
+    ADD CONSTRAINT operator_grants_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.tenant_access_policies
+    ADD CONSTRAINT tenant_access_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+CREATE POLICY audit_append ON public.audit_log FOR INSERT TO pulse_audit WITH CHECK (true);
+
+ALTER TABLE public.audit_cursors ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_log ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_log_default ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_seal_runs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_seals ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY authz_age ON public.broker_denials FOR SELECT TO pulse_authz USING (true);
+
+CREATE POLICY authz_confirm ON public.certificates FOR UPDATE TO pulse_authz USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY authz_event ON public.outbox FOR INSERT TO pulse_authz WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY authz_forget ON public.broker_denials FOR DELETE TO pulse_authz USING (true);
+
+CREATE POLICY authz_note ON public.broker_denials FOR INSERT TO pulse_authz WITH CHECK (true);
+
+CREATE POLICY authz_read ON public.certificates FOR SELECT TO pulse_authz USING (true);
+
+CREATE POLICY authz_read ON public.devices FOR SELECT TO pulse_authz USING (true);
+
+CREATE POLICY authz_read ON public.issuers FOR SELECT TO pulse_authz USING (true);
+
+CREATE POLICY authz_read ON public.tenants FOR SELECT TO pulse_authz USING (true);
+
+CREATE POLICY authz_record ON public.audit_log FOR INSERT TO pulse_authz WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+ALTER TABLE public.billing_changes ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY billing_count ON public.telemetry FOR SELECT TO pulse_billing USING (true);
+
+ALTER TABLE public.billing_customers ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_entitlements ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY billing_event ON public.outbox FOR INSERT TO pulse_billing WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+ALTER TABLE public.billing_meter_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_notices ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_overrides ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY billing_own ON public.billing_changes TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.billing_customers TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.billing_entitlements TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.billing_meter_events TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.billing_notices TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.billing_overrides TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.billing_plans TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.billing_reconciliations TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.billing_subscriptions TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.billing_usage TO pulse_billing USING (true) WITH CHECK (true);
+
+CREATE POLICY billing_own ON public.stripe_events TO pulse_billing USING (true) WITH CHECK (true);
+
+ALTER TABLE public.billing_plans ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY billing_read ON public.devices FOR SELECT TO pulse_billing USING (true);
+
+CREATE POLICY billing_read ON public.tenants FOR SELECT TO pulse_billing USING (true);
+
+ALTER TABLE public.billing_reconciliations ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY billing_record ON public.audit_log FOR INSERT TO pulse_billing WITH CHECK ((tenant_id = COALESCE((NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid, '00000000-0000-0000-0000-000000000000'::uuid)));
+
+ALTER TABLE public.billing_subscriptions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.billing_usage ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.broker_denials ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY ca_disable ON public.devices FOR UPDATE TO pulse_ca USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ca_event ON public.outbox FOR INSERT TO pulse_ca WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ca_issue ON public.certificates FOR INSERT TO pulse_ca WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ca_own ON public.crl_pending TO pulse_ca USING (true) WITH CHECK (true);
+
+CREATE POLICY ca_own ON public.crl_shards TO pulse_ca USING (true) WITH CHECK (true);
+
+CREATE POLICY ca_own ON public.issuers TO pulse_ca USING (true) WITH CHECK (true);
+
+CREATE POLICY ca_read ON public.certificates FOR SELECT TO pulse_ca USING (true);
+
+CREATE POLICY ca_read ON public.devices FOR SELECT TO pulse_ca USING (true);
+
+CREATE POLICY ca_read ON public.tenants FOR SELECT TO pulse_ca USING (true);
+
+CREATE POLICY ca_record ON public.audit_log FOR INSERT TO pulse_ca WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ca_revoke ON public.certificates FOR UPDATE TO pulse_ca USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+ALTER TABLE public.certificates ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.crl_pending ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.crl_shards ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_last_state ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.devices ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.enrolment_tokens ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY ingest_read ON public.billing_entitlements FOR SELECT TO pulse_ingest USING (true);
+
+CREATE POLICY ingest_read ON public.devices FOR SELECT TO pulse_ingest USING (true);
+
+CREATE POLICY ingest_write ON public.device_last_state TO pulse_ingest USING (true) WITH CHECK (true);
+
+CREATE POLICY ingest_write ON public.telemetry TO pulse_ingest USING (true) WITH CHECK (true);
+
+ALTER TABLE public.issuers ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY operator_ask ON public.operator_grants FOR INSERT TO pulse_operator_write WITH CHECK (((status = 'requested'::text) AND (operator_id = NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text))));
+
+CREATE POLICY operator_ask ON public.tenant_access_policies FOR SELECT TO pulse_operator_data USING (true);
+
+CREATE POLICY operator_break_glass ON public.operator_grants FOR UPDATE TO pulse_operator_write USING (((kind = 'break_glass'::text) AND (status = 'requested'::text) AND (operator_id <> NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text)))) WITH CHECK (((status = 'active'::text) AND (decided_by = NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text)) AND (begins_at >= (now() - '00:01:00'::interval)) AND (ends_at <= (now() + '04:00:00'::interval))));
+
+CREATE POLICY operator_data_record ON public.audit_log FOR INSERT TO pulse_operator_data WITH CHECK (((actor_kind = 'operator'::text) AND (actor_id = NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text))));
+
+CREATE POLICY operator_event ON public.outbox FOR INSERT TO pulse_operator_write WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY operator_granted ON public.certificates FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.device_last_state FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.devices FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.enrolment_tokens FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.secrets_need_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('secrets'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.telemetry FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+ALTER TABLE public.operator_grants ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY operator_own ON public.operator_grants FOR SELECT TO pulse_operator_data USING ((operator_id = NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text)));
+
+CREATE POLICY operator_read ON public.tenants FOR SELECT TO pulse_operator_data USING (true);
+
+CREATE POLICY operator_record ON public.audit_log FOR INSERT TO pulse_operator_write WITH CHECK (true);
+
+CREATE POLICY operator_see ON public.operator_grants FOR SELECT TO pulse_operator_write USING (true);
+
+CREATE POLICY operator_see ON public.tenant_access_policies FOR SELECT TO pulse_operator_write USING (true);
+
+CREATE POLICY operator_write ON public.tenants TO pulse_operator_write USING (true) WITH CHECK ((status <> 'deleted'::text));
+
+ALTER TABLE public.outbox ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY owner_buries ON public.audit_log FOR INSERT TO pulse_owner WITH CHECK ((action = 'audit.expire'::text));
+
+CREATE POLICY owner_moves ON public.audit_log_default TO pulse_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY owner_moves ON public.telemetry_default TO pulse_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY owner_reads ON public.audit_seal_runs FOR SELECT TO pulse_owner USING (true);
+
+CREATE POLICY owner_reads ON public.audit_seals FOR SELECT TO pulse_owner USING (true);
+
+CREATE POLICY provision_create ON public.tenants TO pulse_provision USING (true) WITH CHECK (true);
+
+CREATE POLICY provision_event ON public.outbox FOR INSERT TO pulse_provision WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY provision_record ON public.audit_log FOR INSERT TO pulse_provision WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY relay_own ON public.outbox TO pulse_outbox USING ((producer = SESSION_USER)) WITH CHECK ((producer = SESSION_USER));
+
+CREATE POLICY seal_add ON public.audit_seal_runs FOR INSERT TO pulse_seal WITH CHECK (true);
+
+CREATE POLICY seal_add ON public.audit_seals FOR INSERT TO pulse_seal WITH CHECK (true);
+
+CREATE POLICY seal_own ON public.audit_cursors TO pulse_seal USING (true) WITH CHECK (true);
+
+CREATE POLICY seal_read ON public.audit_log FOR SELECT TO pulse_seal USING (true);
+
+CREATE POLICY seal_read ON public.audit_seal_runs FOR SELECT TO pulse_seal USING (true);
+
+CREATE POLICY seal_read ON public.audit_seals FOR SELECT TO pulse_seal USING (true);
+
+CREATE POLICY sessions_own ON public.used_logout_tokens TO pulse_sessions USING (true) WITH CHECK (true);
+
+CREATE POLICY sessions_own ON public.web_sessions TO pulse_sessions USING (true) WITH CHECK (true);
+
+CREATE POLICY sessions_record ON public.audit_log FOR INSERT TO pulse_sessions WITH CHECK (true);
+
+ALTER TABLE public.stripe_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.telemetry ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.telemetry_default ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.tenant_access_policies ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenant_isolation ON public.audit_log TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.audit_log_default TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.audit_seals TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.billing_changes TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.billing_customers TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.billing_entitlements TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.billing_meter_events TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.billing_notices TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.billing_overrides TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.billing_subscriptions TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.billing_usage TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.broker_denials TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.certificates TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.device_last_state TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.devices TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.enrolment_tokens TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.idempotency_keys TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.operator_grants TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.outbox TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.telemetry TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.telemetry_default TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.tenant_access_policies TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.tenants TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.used_logout_tokens ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.web_sessions ENABLE ROW LEVEL SECURITY;
+
+REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+GRANT ALL ON SCHEMA public TO pulse_owner;
+GRANT USAGE ON SCHEMA public TO pulse_app;
+GRANT USAGE ON SCHEMA public TO pulse_operator_read;
+GRANT USAGE ON SCHEMA public TO pulse_operator_data;
+GRANT USAGE ON SCHEMA public TO pulse_operator_write;
+GRANT USAGE ON SCHEMA public TO pulse_authz;
+GRANT USAGE ON SCHEMA public TO pulse_ingest;
+GRANT USAGE ON SCHEMA public TO pulse_audit;
+GRANT USAGE ON SCHEMA public TO pulse_ca;
+GRANT USAGE ON SCHEMA public TO pulse_provision;
+GRANT USAGE ON SCHEMA public TO pulse_outbox;
+GRANT USAGE ON SCHEMA public TO pulse_sessions;
+GRANT USAGE ON SCHEMA public TO pulse_seal;
+GRANT USAGE ON SCHEMA public TO pulse_billing;
+GRANT USAGE ON SCHEMA public TO svc_ui_iot;
+GRANT USAGE ON SCHEMA public TO svc_ui_iot_operator;
+GRANT USAGE ON SCHEMA public TO svc_provision_api;
+GRANT USAGE ON SCHEMA public TO svc_cert_worker;
+GRANT USAGE ON SCHEMA public TO svc_mqtt_authz;
+GRANT USAGE ON SCHEMA public TO svc_billing_webhooks;
+GRANT USAGE ON SCHEMA public TO svc_ingest_worker;
+GRANT USAGE ON SCHEMA public TO svc_delivery_worker;
+
+REVOKE ALL ON FUNCTION public.drop_audit_month(month date) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_audit_month(month date) TO pulse_seal;
+
+REVOKE ALL ON FUNCTION public.ensure_audit_partitions(months_ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_audit_partitions(months_ahead integer) TO pulse_seal;
+
+REVOKE ALL ON FUNCTION public.ensure_telemetry_partitions(days_ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_telemetry_partitions(days_ahead integer) TO pulse_ingest;
+
+REVOKE ALL ON FUNCTION public.purge_tenant(target uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_tenant(target uuid) TO pulse_operator_write;
+
+GRANT SELECT,INSERT ON TABLE public.audit_cursors TO pulse_seal;
+
+GRANT UPDATE(seal_id) ON TABLE public.audit_cursors TO pulse_seal;
+
+GRANT SELECT,INSERT ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT ON TABLE public.audit_log TO pulse_sessions;
+GRANT SELECT,INSERT ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT ON TABLE public.audit_log TO pulse_operator_data;
+GRANT SELECT ON TABLE public.audit_log TO pulse_seal;
+GRANT INSERT ON TABLE public.audit_log TO pulse_billing;
+
+GRANT SELECT ON TABLE public.audit_seal_runs TO pulse_operator_read;
+GRANT SELECT,INSERT ON TABLE public.audit_seal_runs TO pulse_seal;
+
+GRANT SELECT ON TABLE public.audit_seals TO pulse_app;
+GRANT SELECT ON TABLE public.audit_seals TO pulse_operator_read;
+GRANT SELECT,INSERT ON TABLE public.audit_seals TO pulse_seal;
+
+GRANT SELECT,INSERT ON TABLE public.billing_changes TO pulse_billing;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_customers TO pulse_billing;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_entitlements TO pulse_billing;
+GRANT SELECT ON TABLE public.billing_entitlements TO pulse_app;
+GRANT SELECT ON TABLE public.billing_entitlements TO pulse_ingest;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_meter_events TO pulse_billing;
+
+GRANT SELECT,INSERT ON TABLE public.billing_notices TO pulse_billing;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_overrides TO pulse_billing;
+
+GRANT SELECT ON TABLE public.billing_plans TO pulse_billing;
+
+GRANT SELECT,INSERT ON TABLE public.billing_reconciliations TO pulse_billing;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_subscriptions TO pulse_billing;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_usage TO pulse_billing;
+
+GRANT SELECT ON TABLE public.broker_denials TO pulse_app;
+GRANT SELECT ON TABLE public.broker_denials TO pulse_operator_read;
+GRANT INSERT,DELETE ON TABLE public.broker_denials TO pulse_authz;
+
+GRANT SELECT(at) ON TABLE public.broker_denials TO pulse_authz;
+
+GRANT SELECT ON TABLE public.certificates TO pulse_app;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.certificates TO pulse_ca;
+GRANT SELECT ON TABLE public.certificates TO pulse_operator_data;
+
+GRANT SELECT(tenant_id) ON TABLE public.certificates TO pulse_authz;
+GRANT SELECT(tenant_id) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(certificate_id) ON TABLE public.certificates TO pulse_authz;
+GRANT SELECT(certificate_id) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(device_id) ON TABLE public.certificates TO pulse_authz;
+GRANT SELECT(device_id) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(issuer_id) ON TABLE public.certificates TO pulse_authz;
+GRANT SELECT(issuer_id) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(serial_number) ON TABLE public.certificates TO pulse_authz;
+
+GRANT SELECT(fingerprint_sha256) ON TABLE public.certificates TO pulse_authz;
+
+GRANT SELECT(not_before) ON TABLE public.certificates TO pulse_authz;
+GRANT SELECT(not_before) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(not_after) ON TABLE public.certificates TO pulse_authz;
+GRANT SELECT(not_after) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(status) ON TABLE public.certificates TO pulse_authz;
+GRANT SELECT(status) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(revoked_at) ON TABLE public.certificates TO pulse_authz;
+GRANT SELECT(revoked_at) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(session_cut_at),UPDATE(session_cut_at) ON TABLE public.certificates TO pulse_authz;
+GRANT SELECT(session_cut_at) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(created_at) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.crl_pending TO pulse_ca;
+
+GRANT SELECT,INSERT ON TABLE public.crl_shards TO pulse_ca;
+
+GRANT SELECT(issuer_id) ON TABLE public.crl_shards TO pulse_operator_read;
+
+GRANT SELECT(shard) ON TABLE public.crl_shards TO pulse_operator_read;
+
+GRANT UPDATE(number) ON TABLE public.crl_shards TO pulse_ca;
+GRANT SELECT(number) ON TABLE public.crl_shards TO pulse_operator_read;
+
+GRANT UPDATE(this_update) ON TABLE public.crl_shards TO pulse_ca;
+GRANT SELECT(this_update) ON TABLE public.crl_shards TO pulse_operator_read;
+
+GRANT UPDATE(der) ON TABLE public.crl_shards TO pulse_ca;
+
+GRANT SELECT ON TABLE public.device_last_state TO pulse_app;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.device_last_state TO pulse_ingest;
+GRANT SELECT ON TABLE public.device_last_state TO pulse_operator_data;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.devices TO pulse_app;
+GRANT SELECT ON TABLE public.devices TO pulse_ca;
+GRANT SELECT ON TABLE public.devices TO pulse_operator_data;
+
+GRANT SELECT(tenant_id) ON TABLE public.devices TO pulse_authz;
+GRANT SELECT(tenant_id) ON TABLE public.devices TO pulse_ingest;
+GRANT SELECT(tenant_id) ON TABLE public.devices TO pulse_operator_read;
+GRANT SELECT(tenant_id) ON TABLE public.devices TO pulse_billing;
+
+GRANT SELECT(device_id) ON TABLE public.devices TO pulse_authz;
+GRANT SELECT(device_id) ON TABLE public.devices TO pulse_ingest;
+GRANT SELECT(device_id) ON TABLE public.devices TO pulse_operator_read;
+GRANT SELECT(device_id) ON TABLE public.devices TO pulse_billing;
+
+GRANT UPDATE(status) ON TABLE public.devices TO pulse_ca;
+GRANT SELECT(status) ON TABLE public.devices TO pulse_authz;
+GRANT SELECT(status) ON TABLE public.devices TO pulse_operator_read;
+GRANT SELECT(status) ON TABLE public.devices TO pulse_billing;
+
+GRANT SELECT(created_at) ON TABLE public.devices TO pulse_operator_read;
+GRANT SELECT(created_at) ON TABLE public.devices TO pulse_billing;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.enrolment_tokens TO pulse_app;
+
+GRANT SELECT(tenant_id) ON TABLE public.enrolment_tokens TO pulse_operator_data;
+
+GRANT SELECT(token_id) ON TABLE public.enrolment_tokens TO pulse_operator_data;
+
+GRANT SELECT(device_id) ON TABLE public.enrolment_tokens TO pulse_operator_data;
+
+GRANT SELECT(expires_at) ON TABLE public.enrolment_tokens TO pulse_operator_data;
+
+GRANT SELECT(used_at) ON TABLE public.enrolment_tokens TO pulse_operator_data;
+
+GRANT SELECT(created_at) ON TABLE public.enrolment_tokens TO pulse_operator_data;
+
+GRANT SELECT(created_by) ON TABLE public.enrolment_tokens TO pulse_operator_data;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.idempotency_keys TO pulse_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.issuers TO pulse_ca;
+GRANT SELECT ON TABLE public.issuers TO pulse_operator_read;
+
+GRANT SELECT(issuer_id) ON TABLE public.issuers TO pulse_authz;
+
+GRANT SELECT(status) ON TABLE public.issuers TO pulse_authz;
+
+GRANT SELECT ON TABLE public.operator_grants TO pulse_app;
+GRANT SELECT ON TABLE public.operator_grants TO pulse_operator_read;
+GRANT SELECT ON TABLE public.operator_grants TO pulse_operator_data;
+GRANT SELECT ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT(tenant_id) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT(grant_id) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT(kind) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT(operator_id) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT(operator_name) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT(scopes) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT(reason) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT(ticket) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT(seconds) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT UPDATE(status) ON TABLE public.operator_grants TO pulse_app;
+GRANT UPDATE(status) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT UPDATE(decided_at) ON TABLE public.operator_grants TO pulse_app;
+GRANT UPDATE(decided_at) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT UPDATE(decided_by) ON TABLE public.operator_grants TO pulse_app;
+GRANT UPDATE(decided_by) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT UPDATE(second_operator_name) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT UPDATE(begins_at) ON TABLE public.operator_grants TO pulse_app;
+GRANT UPDATE(begins_at) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT UPDATE(ends_at) ON TABLE public.operator_grants TO pulse_app;
+GRANT UPDATE(ends_at) ON TABLE public.operator_grants TO pulse_operator_write;
+
+GRANT INSERT ON TABLE public.outbox TO pulse_app;
+GRANT INSERT ON TABLE public.outbox TO pulse_ca;
+GRANT INSERT ON TABLE public.outbox TO pulse_authz;
+GRANT INSERT ON TABLE public.outbox TO pulse_provision;
+GRANT SELECT,DELETE ON TABLE public.outbox TO pulse_outbox;
+GRANT INSERT ON TABLE public.outbox TO pulse_operator_write;
+GRANT INSERT ON TABLE public.outbox TO pulse_billing;
+
+GRANT SELECT(tenant_id) ON TABLE public.outbox TO pulse_operator_read;
+
+GRANT SELECT(event_id) ON TABLE public.outbox TO pulse_operator_read;
+
+GRANT SELECT(producer) ON TABLE public.outbox TO pulse_operator_read;
+
+GRANT SELECT(subject) ON TABLE public.outbox TO pulse_operator_read;
+
+GRANT SELECT(created_at) ON TABLE public.outbox TO pulse_operator_read;
+
+GRANT UPDATE(sent_at) ON TABLE public.outbox TO pulse_outbox;
+GRANT SELECT(sent_at) ON TABLE public.outbox TO pulse_operator_read;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events TO pulse_billing;
+
+GRANT SELECT ON TABLE public.telemetry TO pulse_app;
+GRANT INSERT ON TABLE public.telemetry TO pulse_ingest;
+GRANT SELECT ON TABLE public.telemetry TO pulse_operator_data;
+
+GRANT SELECT(tenant_id) ON TABLE public.telemetry TO pulse_ingest;
+GRANT SELECT(tenant_id) ON TABLE public.telemetry TO pulse_billing;
+
+GRANT SELECT(device_id) ON TABLE public.telemetry TO pulse_ingest;
+GRANT SELECT(device_id) ON TABLE public.telemetry TO pulse_billing;
+
+GRANT SELECT(ts) ON TABLE public.telemetry TO pulse_ingest;
+GRANT SELECT(ts) ON TABLE public.telemetry TO pulse_billing;
+
+GRANT SELECT(message_id) ON TABLE public.telemetry TO pulse_ingest;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.tenant_access_policies TO pulse_app;
+GRANT SELECT ON TABLE public.tenant_access_policies TO pulse_operator_read;
+GRANT SELECT ON TABLE public.tenant_access_policies TO pulse_operator_data;
+GRANT SELECT ON TABLE public.tenant_access_policies TO pulse_operator_write;
+
+GRANT SELECT ON TABLE public.tenants TO pulse_app;
+GRANT SELECT ON TABLE public.tenants TO pulse_ca;
+GRANT SELECT,INSERT ON TABLE public.tenants TO pulse_provision;
+GRANT SELECT ON TABLE public.tenants TO pulse_operator_read;
+GRANT SELECT ON TABLE public.tenants TO pulse_operator_write;
+GRANT SELECT ON TABLE public.tenants TO pulse_operator_data;
+
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO pulse_authz;
+GRANT INSERT(tenant_id) ON TABLE public.tenants TO pulse_operator_write;
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO pulse_billing;
+
+GRANT INSERT(name) ON TABLE public.tenants TO pulse_operator_write;
+
+GRANT SELECT(status) ON TABLE public.tenants TO pulse_authz;
+GRANT UPDATE(status) ON TABLE public.tenants TO pulse_operator_write;
+GRANT SELECT(status) ON TABLE public.tenants TO pulse_billing;
+
+GRANT UPDATE(status_reason) ON TABLE public.tenants TO pulse_operator_write;
+
+GRANT UPDATE(status_changed_at) ON TABLE public.tenants TO pulse_operator_write;
+
+GRANT UPDATE(exported_at) ON TABLE public.tenants TO pulse_operator_write;
+
+GRANT UPDATE(purge_after) ON TABLE public.tenants TO pulse_operator_write;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.used_logout_tokens TO pulse_sessions;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.web_sessions TO pulse_sessions;
