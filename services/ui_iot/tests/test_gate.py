@@ -238,6 +238,18 @@ async def test_every_check_finds_its_fault_and_nothing_else(
     assert page.text.index("revoked_but_connected") < page.text.index("never_connected")
 
 
+@pytest.mark.parametrize("path", ["/api/v2/findings", "/api/v2/devices/{}/denials"])
+async def test_answer_that_was_seen_is_not_sent_again(
+    rig: Rig, acme: UUID, alice: Browser, path: str
+) -> None:
+    path = path.format(rig.device(acme))
+    first = await alice.get(path)
+
+    again = await alice.get(path, headers={"if-none-match": first.headers["etag"]})
+
+    assert (first.status_code, again.status_code) == (200, 304)
+
+
 async def test_fleet_without_faults_says_so(rig: Rig, acme: UUID, alice: Browser) -> None:
     rig.device(acme)
 

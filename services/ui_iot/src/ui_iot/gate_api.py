@@ -9,6 +9,7 @@ from pulse_common import events
 from pulse_common.http import read_model
 from ui_iot import findings, gate_models, gate_store, people
 from ui_iot.api import active_tenant, as_json, find_device
+from ui_iot.conditional import answer
 from ui_iot.gate_words import reason_text
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class GateApi:
             )
             for one in await self.denials_of(principal, device.id, DENIALS_SHOWN)
         ]
-        return as_json(gate_models.DenialsAnswer(denials=shown), 200)
+        return answer(request, gate_models.DenialsAnswer(denials=shown))
 
     async def dry_run(self, request: Request, principal: Principal) -> Response:
         body = await read_model(request, gate_models.DryRunBody)
@@ -66,7 +67,7 @@ class GateApi:
         )
         return as_json(shown, 200)
 
-    async def findings(self, _: Request, principal: Principal) -> Response:
+    async def findings(self, request: Request, principal: Principal) -> Response:
         shown = [
             gate_models.FindingAnswer(
                 check=one.check,
@@ -77,7 +78,7 @@ class GateApi:
             )
             for one in await self.find(principal)
         ]
-        return as_json(gate_models.FindingsAnswer(findings=shown), 200)
+        return answer(request, gate_models.FindingsAnswer(findings=shown))
 
     async def denials_of(
         self, principal: Principal, device_id: UUID, limit: int

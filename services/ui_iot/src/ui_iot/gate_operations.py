@@ -23,7 +23,9 @@ def gate_operations(api: GateApi) -> list[Operation]:
             path=f"{DEVICE}/denials",
             roles=EVERYBODY,
             handler=api.denials,
-            answers={200: models.DenialsAnswer},
+            headers=("If-None-Match",),
+            answers={200: models.DenialsAnswer, 304: None},
+            answer_headers=("ETag",),
         ),
         Operation(
             name="dryRun",
@@ -42,6 +44,8 @@ def gate_operations(api: GateApi) -> list[Operation]:
             path="/api/v2/findings",
             roles=EVERYBODY,
             handler=api.findings,
-            answers={200: models.FindingsAnswer},
+            headers=("If-None-Match",),
+            answers={200: models.FindingsAnswer, 304: None},
+            answer_headers=("ETag",),
         ),
     ]
