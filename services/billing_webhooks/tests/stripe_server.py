@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 state: dict[str, Any] = {
     "delay": 0.0,
+    "late": 0.0,
     "fail": 0,
     "asked": [],
     "meters": {},
@@ -40,7 +41,11 @@ async def trouble(
     await asyncio.sleep(state["delay"])
     if state["fail"]:
         return web.json_response({"error": {"type": "api_error"}}, status=state["fail"])
-    return await handler(request)
+    late = state["late"] if request.method == "GET" else 0.0
+    answer = await handler(request)
+    # What was true when it was asked arrives when it may be true no more.
+    await asyncio.sleep(late)
+    return answer
 
 
 async def form(request: web.Request) -> dict[str, Any]:
