@@ -184,6 +184,7 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
     operators = operating.endpoints(
         db=made.db,
         operator_db=made.operator_db,
+        bus=made.bus,
         callers=callers,
         sealed=sealed,
         clock=made.clock,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pulse_common.clock import system_clock
 from pulse_common.consume import consume
 from pulse_common.outbox import Relay
-from ui_iot import glass_notices
+from ui_iot import billing_api, glass_notices
 from ui_iot.access import Access
 from ui_iot.access_handlers import AccessHandlers
 from ui_iot.glass_notices import GlassNotices
@@ -38,7 +38,13 @@ MOST_TOLD = 50
 
 
 def endpoints(
-    *, db: Database, operator_db: Database, callers: Callers, sealed: SealedCookies, clock: Clock
+    *,
+    db: Database,
+    operator_db: Database,
+    bus: Bus,
+    callers: Callers,
+    sealed: SealedCookies,
+    clock: Clock,
 ) -> list[Endpoint]:
     changes = OperatorChanges(db=operator_db, clock=clock)
     export = OperatorExport(db=operator_db, changes=changes, clock=clock)
@@ -51,6 +57,7 @@ def endpoints(
         OperatorApi(
             operators=operators, changes=changes, export=export, reasons=reasons, callers=callers
         ),
+        billing_api.operations(billing_api.BillingApi(bus)),
     )
 
 

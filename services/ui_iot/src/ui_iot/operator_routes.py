@@ -15,7 +15,7 @@ from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pydantic import BaseModel
     from starlette.requests import Request
@@ -37,14 +37,15 @@ PAGE = "/operator/tenants/{tenant_id}"
 
 
 def operator_endpoints(
-    access: AccessHandlers, pages: OperatorPages, api: OperatorApi
+    access: AccessHandlers, pages: OperatorPages, api: OperatorApi, also: Sequence[Operation]
 ) -> list[Endpoint]:
+    """Make the routes; the document describes ``also`` too, which others serve."""
     offered = [*_tenant_operations(access), *_reading(api), *_changing(api)]
     document = Open(
         method="GET",
         path=f"{API}/openapi.json",
         why="says how to ask, and nothing of anybody",
-        handler=describe(offered).show,
+        handler=describe([*offered, *also]).show,
     )
     return [
         *_tenant_pages(access),
