@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pulse_common.settings import Key, ServiceSettings
+from pulse_common.settings import Key, Port, ServiceSettings
 
 # ASCII only, since it is written into certificates as an IA5String; plain http, since a client that checks a server's
 # certificate in order to fetch the list that it checks certificates with would go round in circles.
@@ -70,5 +70,9 @@ class Settings(CaSettings, ServiceSettings):
     """badkeys' ``blocklist.dat``."""
     audit_heads_directory: Path | None = None
     """Where the audit log's heads are written; by default `audit-heads` in the CA's folder."""
+    audit_syslog_host: str | None = None
+    """A SIEM that takes syslog over TLS (RFC 5425), on ``audit_syslog_port``."""
+    audit_syslog_port: Port = 6514
+    audit_syslog_ca_file: Path | None = None
     audit_retention_months: int | None = Field(default=None, ge=4)
     """How many whole months of the audit log are kept; all of them when it is not set."""

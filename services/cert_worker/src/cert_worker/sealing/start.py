@@ -10,6 +10,7 @@ from cert_worker.sealing.keeping import Keeper
 from cert_worker.sealing.places import FilePlace, StreamPlace, Teller
 from cert_worker.sealing.sealer import Sealer
 from cert_worker.sealing.signer import FileHeadSigner
+from cert_worker.sealing.syslog import Siem
 from pulse_common import events
 from pulse_common.clock import system_clock
 from pulse_common.http import Open
@@ -46,6 +47,14 @@ async def start_sealing(
     runtime.spawn("audit sealer", sealer.run())
     runtime.spawn("audit heads to the stream", Teller(database, StreamPlace(bus)).run())
     runtime.spawn("audit heads to a file", Teller(database, FilePlace(heads, system_clock)).run())
+    if settings.audit_syslog_host:
+        siem = Siem(
+            database,
+            host=settings.audit_syslog_host,
+            port=settings.audit_syslog_port,
+            ca_file=settings.audit_syslog_ca_file,
+        )
+        runtime.spawn("audit rows to the SIEM", siem.run())
     return [endpoint(signer)]
 
 

@@ -23,6 +23,16 @@ _ROWS: LiteralString = (
      ORDER BY """
     + SEALING_ORDER
 )
+_ROWS_OF: LiteralString = (
+    "SELECT "  # noqa: S608 -- as above
+    + TEXTS
+    + """
+      FROM audit_log
+     WHERE audit_log.xid >= %(xid_from)s::xid8 AND audit_log.xid < %(xid_to)s::xid8
+       AND audit_log.tenant_id = %(tenant_id)s::uuid
+     ORDER BY """
+    + SEALING_ORDER
+)
 _LAST: LiteralString = """
     SELECT s.tenant_id::text AS tenant_id, s.batch, s.tree_size, s.peaks, s.note
       FROM unnest(%(tenants)s::uuid[]) AS t (tenant_id)
@@ -40,7 +50,7 @@ _ADD: LiteralString = """
             %(note)s, %(peaks)s, %(leaf_hashes)s, %(audit_ids)s::uuid[], %(sealed_at)s)
 """
 _HEADS: LiteralString = """
-    SELECT seal_id, tenant_id::text AS tenant_id, tree_size, note
+    SELECT seal_id, tenant_id::text AS tenant_id, tree_size, note, xid_from::text AS xid_from, xid_to::text AS xid_to
       FROM audit_seals
      WHERE seal_id > %(after)s
      ORDER BY seal_id
@@ -159,6 +169,13 @@ async def oldest_from(tx: Tx, transaction: int) -> datetime | None:
 
 async def heads_after(tx: Tx, seal_id: int, limit: int) -> Sequence[Row]:
     return await tx.all(_HEADS, {"after": seal_id, "limit": limit})
+
+
+async def rows_of(tx: Tx, seal: Row) -> Sequence[Row]:
+    """Return the rows that one of ``heads_after`` sealed."""
+    return await tx.all(
+        _ROWS_OF, {name: seal[name] for name in ("xid_from", "xid_to", "tenant_id")}
+    )
 
 
 async def cursor(tx: Tx, place: str) -> int:
