@@ -54,6 +54,32 @@ $_$;
 
 ALTER FUNCTION public.drop_audit_month(month date) OWNER TO pulse_owner;
 
+CREATE FUNCTION public.drop_empty_telemetry_day(day date) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    part  text := 'telemetry_' || to_char(day, 'YYYYMMDD');
+    holds boolean;
+BEGIN
+    IF day IS NULL OR day > (now() AT TIME ZONE 'UTC')::date - 7 OR to_regclass('public.' || part) IS NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', part);
+    -- The owner is held by FORCE like anybody else, hence the passing policy.
+    EXECUTE format('CREATE POLICY owner_looks ON public.%I FOR SELECT TO pulse_owner USING (true)', part);
+    EXECUTE format('SELECT EXISTS (SELECT FROM public.%I)', part) INTO holds;
+    EXECUTE format('DROP POLICY owner_looks ON public.%I', part);
+    IF holds THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('DROP TABLE public.%I', part);
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION public.drop_empty_telemetry_day(day date) OWNER TO pulse_owner;
+
 CREATE FUNCTION public.ensure_audit_partitions(months_ahead integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -156,7 +182,7 @@ BEGIN
     -- pulse_owner is held by FORCE like anybody else, and is a member of pulse_app: it sees this one tenant.
     PERFORM set_config('app.tenant_id', target::text, true);
     PERFORM FROM public.tenants
-      WHERE tenant_id = target AND status = 'deleting' AND purge_after <= now() FOR UPDATE;
+      WHERE tenant_id = target AND status IN ('deleting', 'deleted') AND purge_after <= now() FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'tenant % is not due to be purged', target USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -164,7 +190,7 @@ BEGIN
       FROM pg_class c
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-       AND c.relname NOT LIKE 'audit%' AND c.relname NOT IN ('tenants', 'operator_grants', 'outbox');
+       AND c.relname NOT LIKE 'audit%' AND c.relname NOT IN ('tenants', 'operator_grants', 'outbox', 'devices', 'certificates');
     -- What is referred to goes after what refers: round again until nothing is left.
     WHILE left_over IS NOT NULL LOOP
         again := NULL;
@@ -182,7 +208,20 @@ BEGIN
         END IF;
         left_over := again;
     END LOOP;
-    UPDATE public.tenants SET status = 'deleted', name = 'deleted tenant', status_changed_at = now()
+    DELETE FROM public.certificates WHERE tenant_id = target AND not_after <= now();
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    total := total + touched;
+    UPDATE public.certificates
+       SET status = 'revoked', revoked_at = now(), revocation_reason = 'cessationOfOperation'
+     WHERE tenant_id = target AND status <> 'revoked';
+    DELETE FROM public.devices d
+     WHERE d.tenant_id = target AND NOT EXISTS (SELECT FROM public.certificates c WHERE c.device_id = d.device_id);
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    total := total + touched;
+    UPDATE public.devices SET name = 'deleted device', status = 'disabled' WHERE tenant_id = target;
+    UPDATE public.tenants
+       SET status = 'deleted', name = 'deleted tenant', status_changed_at = now(),
+           purge_after = (SELECT max(c.not_after) FROM public.certificates c WHERE c.tenant_id = target)
      WHERE tenant_id = target;
     PERFORM set_config('app.tenant_id', coalesce(before, ''), true);
     RETURN total;
@@ -543,6 +582,27 @@ ALTER TABLE ONLY public.certificates FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.certificates OWNER TO pulse_owner;
 
+CREATE TABLE public.commands (
+    tenant_id uuid NOT NULL,
+    command_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    name text NOT NULL,
+    arguments jsonb NOT NULL,
+    actor_id text NOT NULL,
+    state text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    settled_at timestamp with time zone,
+    result text,
+    CONSTRAINT commands_name_check CHECK (((length(name) >= 1) AND (length(name) <= 64))),
+    CONSTRAINT commands_result_check CHECK ((length(result) <= 1024)),
+    CONSTRAINT commands_state_check CHECK ((state = ANY (ARRAY['asked'::text, 'sent'::text, 'not_sent'::text, 'acknowledged'::text, 'failed'::text, 'timed_out'::text])))
+);
+
+ALTER TABLE ONLY public.commands FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.commands OWNER TO pulse_owner;
+
 CREATE TABLE public.crl_pending (
     pending_id bigint NOT NULL,
     issuer_id uuid NOT NULL,
@@ -576,6 +636,25 @@ ALTER TABLE ONLY public.crl_shards ALTER COLUMN der SET STORAGE EXTERNAL;
 ALTER TABLE ONLY public.crl_shards FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.crl_shards OWNER TO pulse_owner;
+
+CREATE TABLE public.dead_letters (
+    tenant_id uuid NOT NULL,
+    letter_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    kind text NOT NULL,
+    reason text NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    size_bytes integer NOT NULL,
+    payload bytea NOT NULL,
+    CONSTRAINT dead_letters_kind_check CHECK ((kind = ANY (ARRAY['telemetry'::text, 'state'::text, 'command/ack'::text]))),
+    CONSTRAINT dead_letters_payload_check CHECK ((length(payload) <= 4096)),
+    CONSTRAINT dead_letters_reason_check CHECK ((reason ~ '^[a-z_]{1,40}$'::text)),
+    CONSTRAINT dead_letters_size_bytes_check CHECK ((size_bytes >= 0))
+);
+
+ALTER TABLE ONLY public.dead_letters FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.dead_letters OWNER TO pulse_owner;
 
 CREATE TABLE public.device_last_state (
     tenant_id uuid NOT NULL,
@@ -663,6 +742,27 @@ CREATE TABLE public.issuers (
 ALTER TABLE ONLY public.issuers FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.issuers OWNER TO pulse_owner;
+
+CREATE TABLE public.limit_receipts (
+    tenant_id uuid NOT NULL,
+    receipt_id uuid NOT NULL,
+    device_id uuid,
+    bucket text NOT NULL,
+    outcome text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL,
+    refills_at timestamp with time zone NOT NULL,
+    messages bigint NOT NULL,
+    bytes bigint NOT NULL,
+    CONSTRAINT limit_receipts_bucket_check CHECK ((bucket = ANY (ARRAY['device_messages'::text, 'device_bytes'::text, 'tenant_messages'::text, 'tenant_bytes'::text]))),
+    CONSTRAINT limit_receipts_bytes_check CHECK ((bytes >= 0)),
+    CONSTRAINT limit_receipts_messages_check CHECK ((messages > 0)),
+    CONSTRAINT limit_receipts_outcome_check CHECK ((outcome = ANY (ARRAY['dropped'::text, 'deferred'::text])))
+);
+
+ALTER TABLE ONLY public.limit_receipts FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.limit_receipts OWNER TO pulse_owner;
 
 CREATE TABLE public.operator_grants (
     tenant_id uuid NOT NULL,
@@ -817,7 +917,12 @@ CREATE TABLE public.tenants (
     exported_at timestamp with time zone,
     purge_after timestamp with time zone,
     CONSTRAINT tenants_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
-    CONSTRAINT tenants_purge_check CHECK (((status = ANY (ARRAY['deleting'::text, 'deleted'::text])) = (purge_after IS NOT NULL))),
+    CONSTRAINT tenants_purge_check CHECK (
+CASE status
+    WHEN 'deleting'::text THEN (purge_after IS NOT NULL)
+    WHEN 'deleted'::text THEN true
+    ELSE (purge_after IS NULL)
+END),
     CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text, 'deleting'::text, 'deleted'::text]))),
     CONSTRAINT tenants_status_reason_check CHECK ((length(status_reason) <= 500)),
     CONSTRAINT tenants_tenant_id_check CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
@@ -928,11 +1033,17 @@ ALTER TABLE ONLY public.certificates
 ALTER TABLE ONLY public.certificates
     ADD CONSTRAINT certificates_pkey PRIMARY KEY (certificate_id);
 
+ALTER TABLE ONLY public.commands
+    ADD CONSTRAINT commands_pkey PRIMARY KEY (tenant_id, command_id);
+
 ALTER TABLE ONLY public.crl_pending
     ADD CONSTRAINT crl_pending_pkey PRIMARY KEY (pending_id);
 
 ALTER TABLE ONLY public.crl_shards
     ADD CONSTRAINT crl_shards_pkey PRIMARY KEY (issuer_id, shard);
+
+ALTER TABLE ONLY public.dead_letters
+    ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (tenant_id, letter_id);
 
 ALTER TABLE ONLY public.device_last_state
     ADD CONSTRAINT device_last_state_pkey PRIMARY KEY (tenant_id, device_id);
@@ -957,6 +1068,9 @@ ALTER TABLE ONLY public.issuers
 
 ALTER TABLE ONLY public.issuers
     ADD CONSTRAINT issuers_pkey PRIMARY KEY (issuer_id);
+
+ALTER TABLE ONLY public.limit_receipts
+    ADD CONSTRAINT limit_receipts_pkey PRIMARY KEY (tenant_id, receipt_id);
 
 ALTER TABLE ONLY public.operator_grants
     ADD CONSTRAINT operator_grants_pkey PRIMARY KEY (grant_id);
@@ -1032,7 +1146,15 @@ CREATE INDEX certificates_by_profile ON public.certificates USING btree (tenant_
 
 CREATE INDEX certificates_listed ON public.certificates USING btree (issuer_id, crl_shard, serial_number) INCLUDE (not_after, revoked_at, revocation_reason) WHERE (status <> 'valid'::text);
 
+CREATE INDEX commands_by_device ON public.commands USING btree (tenant_id, device_id, created_at DESC, command_id DESC);
+
+CREATE INDEX commands_open ON public.commands USING btree (expires_at) WHERE (state = ANY (ARRAY['asked'::text, 'sent'::text]));
+
 CREATE INDEX crl_pending_by_shard ON public.crl_pending USING btree (issuer_id, shard);
+
+CREATE INDEX dead_letters_by_device ON public.dead_letters USING btree (tenant_id, device_id, received_at DESC, letter_id DESC);
+
+CREATE INDEX dead_letters_by_tenant ON public.dead_letters USING btree (tenant_id, received_at DESC, letter_id DESC);
 
 CREATE INDEX devices_by_tenant ON public.devices USING btree (tenant_id, created_at DESC, device_id);
 
@@ -1041,6 +1163,10 @@ CREATE INDEX enrolment_tokens_by_device ON public.enrolment_tokens USING btree (
 CREATE INDEX idempotency_keys_by_expiry ON public.idempotency_keys USING btree (tenant_id, expires_at);
 
 CREATE UNIQUE INDEX issuers_one_active ON public.issuers USING btree (profile) WHERE (status = 'active'::text);
+
+CREATE INDEX limit_receipts_by_device ON public.limit_receipts USING btree (tenant_id, device_id, until DESC, receipt_id DESC);
+
+CREATE INDEX limit_receipts_by_tenant ON public.limit_receipts USING btree (tenant_id, until DESC, receipt_id DESC);
 
 CREATE INDEX operator_grants_by_tenant ON public.operator_grants USING btree (tenant_id, requested_at DESC);
 
@@ -1114,6 +1240,9 @@ ALTER TABLE ONLY public.certificates
 
 ALTER TABLE ONLY public.certificates
     ADD CONSTRAINT certificates_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
+
+ALTER TABLE ONLY public.commands
+    ADD CONSTRAINT commands_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
 
 ALTER TABLE ONLY public.crl_pending
     ADD CONSTRAINT crl_pending_issuer_id_fkey FOREIGN KEY (issuer_id) REFERENCES public.issuers(issuer_id);
@@ -1249,9 +1378,13 @@ CREATE POLICY ca_revoke ON public.certificates FOR UPDATE TO pulse_ca USING ((te
 
 ALTER TABLE public.certificates ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.commands ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.crl_pending ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.crl_shards ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.dead_letters ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_last_state ENABLE ROW LEVEL SECURITY;
 
@@ -1260,6 +1393,12 @@ ALTER TABLE public.devices ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.enrolment_tokens ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY ingest_own ON public.commands TO pulse_ingest USING (true) WITH CHECK (true);
+
+CREATE POLICY ingest_own ON public.dead_letters TO pulse_ingest USING (true) WITH CHECK (true);
+
+CREATE POLICY ingest_own ON public.limit_receipts TO pulse_ingest USING (true) WITH CHECK (true);
 
 CREATE POLICY ingest_read ON public.billing_entitlements FOR SELECT TO pulse_ingest USING (true);
 
@@ -1270,6 +1409,8 @@ CREATE POLICY ingest_write ON public.device_last_state TO pulse_ingest USING (tr
 CREATE POLICY ingest_write ON public.telemetry TO pulse_ingest USING (true) WITH CHECK (true);
 
 ALTER TABLE public.issuers ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.limit_receipts ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY operator_ask ON public.operator_grants FOR INSERT TO pulse_operator_write WITH CHECK (((status = 'requested'::text) AND (operator_id = NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text))));
 
@@ -1397,6 +1538,10 @@ CREATE POLICY tenant_isolation ON public.broker_denials TO pulse_app USING ((ten
 
 CREATE POLICY tenant_isolation ON public.certificates TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.commands TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.dead_letters TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.device_last_state TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.devices TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
@@ -1404,6 +1549,8 @@ CREATE POLICY tenant_isolation ON public.devices TO pulse_app USING ((tenant_id 
 CREATE POLICY tenant_isolation ON public.enrolment_tokens TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.idempotency_keys TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.limit_receipts TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.operator_grants TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -1449,6 +1596,9 @@ GRANT USAGE ON SCHEMA public TO svc_delivery_worker;
 
 REVOKE ALL ON FUNCTION public.drop_audit_month(month date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.drop_audit_month(month date) TO pulse_seal;
+
+REVOKE ALL ON FUNCTION public.drop_empty_telemetry_day(day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.drop_empty_telemetry_day(day date) TO pulse_ingest;
 
 REVOKE ALL ON FUNCTION public.ensure_audit_partitions(months_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ensure_audit_partitions(months_ahead integer) TO pulse_seal;
@@ -1547,6 +1697,9 @@ GRANT SELECT(session_cut_at) ON TABLE public.certificates TO pulse_operator_read
 
 GRANT SELECT(created_at) ON TABLE public.certificates TO pulse_operator_read;
 
+GRANT SELECT ON TABLE public.commands TO pulse_app;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.commands TO pulse_ingest;
+
 GRANT SELECT,INSERT,DELETE ON TABLE public.crl_pending TO pulse_ca;
 
 GRANT SELECT,INSERT ON TABLE public.crl_shards TO pulse_ca;
@@ -1562,6 +1715,9 @@ GRANT UPDATE(this_update) ON TABLE public.crl_shards TO pulse_ca;
 GRANT SELECT(this_update) ON TABLE public.crl_shards TO pulse_operator_read;
 
 GRANT UPDATE(der) ON TABLE public.crl_shards TO pulse_ca;
+
+GRANT SELECT ON TABLE public.dead_letters TO pulse_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.dead_letters TO pulse_ingest;
 
 GRANT SELECT ON TABLE public.device_last_state TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_last_state TO pulse_ingest;
@@ -1613,6 +1769,9 @@ GRANT SELECT ON TABLE public.issuers TO pulse_operator_read;
 GRANT SELECT(issuer_id) ON TABLE public.issuers TO pulse_authz;
 
 GRANT SELECT(status) ON TABLE public.issuers TO pulse_authz;
+
+GRANT SELECT ON TABLE public.limit_receipts TO pulse_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.limit_receipts TO pulse_ingest;
 
 GRANT SELECT ON TABLE public.operator_grants TO pulse_app;
 GRANT SELECT ON TABLE public.operator_grants TO pulse_operator_read;
@@ -1678,7 +1837,7 @@ GRANT SELECT(sent_at) ON TABLE public.outbox TO pulse_operator_read;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events TO pulse_billing;
 
 GRANT SELECT ON TABLE public.telemetry TO pulse_app;
-GRANT INSERT ON TABLE public.telemetry TO pulse_ingest;
+GRANT INSERT,DELETE ON TABLE public.telemetry TO pulse_ingest;
 GRANT SELECT ON TABLE public.telemetry TO pulse_operator_data;
 
 GRANT SELECT(tenant_id) ON TABLE public.telemetry TO pulse_ingest;

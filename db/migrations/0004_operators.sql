@@ -12,7 +12,8 @@ ALTER TABLE tenants
     ADD COLUMN status_changed_at timestamptz,
     ADD COLUMN exported_at       timestamptz,
     ADD COLUMN purge_after       timestamptz,
-    ADD CONSTRAINT tenants_purge_check CHECK ((status IN ('deleting', 'deleted')) = (purge_after IS NOT NULL));
+    ADD CONSTRAINT tenants_purge_check CHECK (
+        CASE status WHEN 'deleting' THEN purge_after IS NOT NULL WHEN 'deleted' THEN true ELSE purge_after IS NULL END);
 
 -- What a tenant demands of operators.  No row is the default: telemetry and secrets by approval, the rest without.
 CREATE TABLE tenant_access_policies (
@@ -154,8 +155,9 @@ CREATE POLICY operator_break_glass ON operator_grants FOR UPDATE TO pulse_operat
     WITH CHECK (status = 'active' AND decided_by = nullif((SELECT current_setting('app.operator', true)), '')
                 AND begins_at >= now() - interval '1 minute' AND ends_at <= now() + interval '4 hours');
 
--- The end of a tenant: every row of its own, once the grace is over.  What stays: the audit log, who looked, and the
--- tenant's id, so that it is never given again.
+-- The end of a tenant: every row of its own, once the grace is over.  What stays: the audit log, who looked, the tenant's
+-- id, so that it is never given again, and its certificates until they expire, revoked: a revocation list that forgets
+-- one would let it in again.  Called again then (`purge_after` says when), it takes those too.
 CREATE FUNCTION purge_tenant(target uuid) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -170,7 +172,7 @@ BEGIN
     -- pulse_owner is held by FORCE like anybody else, and is a member of pulse_app: it sees this one tenant.
     PERFORM set_config('app.tenant_id', target::text, true);
     PERFORM FROM public.tenants
-      WHERE tenant_id = target AND status = 'deleting' AND purge_after <= now() FOR UPDATE;
+      WHERE tenant_id = target AND status IN ('deleting', 'deleted') AND purge_after <= now() FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'tenant % is not due to be purged', target USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -178,7 +180,7 @@ BEGIN
       FROM pg_class c
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-       AND c.relname NOT LIKE 'audit%' AND c.relname NOT IN ('tenants', 'operator_grants', 'outbox');
+       AND c.relname NOT LIKE 'audit%' AND c.relname NOT IN ('tenants', 'operator_grants', 'outbox', 'devices', 'certificates');
     -- What is referred to goes after what refers: round again until nothing is left.
     WHILE left_over IS NOT NULL LOOP
         again := NULL;
@@ -196,7 +198,20 @@ BEGIN
         END IF;
         left_over := again;
     END LOOP;
-    UPDATE public.tenants SET status = 'deleted', name = 'deleted tenant', status_changed_at = now()
+    DELETE FROM public.certificates WHERE tenant_id = target AND not_after <= now();
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    total := total + touched;
+    UPDATE public.certificates
+       SET status = 'revoked', revoked_at = now(), revocation_reason = 'cessationOfOperation'
+     WHERE tenant_id = target AND status <> 'revoked';
+    DELETE FROM public.devices d
+     WHERE d.tenant_id = target AND NOT EXISTS (SELECT FROM public.certificates c WHERE c.device_id = d.device_id);
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    total := total + touched;
+    UPDATE public.devices SET name = 'deleted device', status = 'disabled' WHERE tenant_id = target;
+    UPDATE public.tenants
+       SET status = 'deleted', name = 'deleted tenant', status_changed_at = now(),
+           purge_after = (SELECT max(c.not_after) FROM public.certificates c WHERE c.tenant_id = target)
      WHERE tenant_id = target;
     PERFORM set_config('app.tenant_id', coalesce(before, ''), true);
     RETURN total;

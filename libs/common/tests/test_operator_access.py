@@ -391,6 +391,11 @@ async def test_purge_leaves_the_record_and_other_tenants(
     )
     grant(superuser, tenant, ["telemetry"])
     superuser.execute(
+        "UPDATE certificates SET not_before = now() - interval '2 s', not_after = now() - interval '1 s'"
+        " WHERE tenant_id = %s",
+        [tenant],
+    )
+    superuser.execute(
         "UPDATE tenants SET status = 'deleting', purge_after = now() - interval '1 second'"
         " WHERE tenant_id = %s",
         [tenant],
@@ -412,3 +417,41 @@ async def test_purge_leaves_the_record_and_other_tenants(
         {"t": tenant, "o": other},
     ).fetchone()
     assert kept == (1, 1, "deleted", 1)
+
+
+async def test_purge_keeps_what_a_revocation_list_must_tell_until_it_expires(
+    database: Database, superuser: psycopg.Connection, tenant: TenantId
+) -> None:
+    superuser.execute(
+        "UPDATE tenants SET status = 'deleting', purge_after = now() - interval '1 second'"
+        " WHERE tenant_id = %s",
+        [tenant],
+    )
+
+    async with database.operator_write_connection(OLIVIA, "purge", tenant=tenant) as tx:
+        await tx.one("SELECT purge_tenant(%(tenant)s)", {"tenant": tenant})
+
+    kept = superuser.execute(
+        "SELECT c.status, c.revocation_reason, d.name, d.status, t.status, t.purge_after = c.not_after"
+        "  FROM certificates c JOIN devices d USING (device_id) JOIN tenants t ON t.tenant_id = c.tenant_id"
+        " WHERE c.tenant_id = %s",
+        [tenant],
+    ).fetchall()
+    assert kept == [
+        ("revoked", "cessationOfOperation", "deleted device", "disabled", "deleted", True)
+    ]
+
+    superuser.execute(
+        "UPDATE certificates SET not_after = now() - interval '1 s' WHERE tenant_id = %s", [tenant]
+    )
+    superuser.execute("UPDATE tenants SET purge_after = now() WHERE tenant_id = %s", [tenant])
+    async with database.operator_write_connection(OLIVIA, "purge", tenant=tenant) as tx:
+        await tx.one("SELECT purge_tenant(%(tenant)s)", {"tenant": tenant})
+
+    left = superuser.execute(
+        "SELECT (SELECT count(*) FROM certificates WHERE tenant_id = %(t)s),"
+        " (SELECT count(*) FROM devices WHERE tenant_id = %(t)s),"
+        " (SELECT purge_after FROM tenants WHERE tenant_id = %(t)s)",
+        {"t": tenant},
+    ).fetchone()
+    assert left == (0, 0, None)

@@ -75,7 +75,7 @@ async def set_exported(tx: OperatorTx, now: datetime) -> None:
 
 async def due_for_purge(tx: OperatorTx) -> list[UUID]:
     rows = await tx.all(
-        "SELECT tenant_id FROM tenants WHERE status = 'deleting' AND purge_after <= now()"
+        "SELECT tenant_id FROM tenants WHERE status IN ('deleting', 'deleted') AND purge_after <= now()"
     )
     return [row["tenant_id"] for row in rows]
 
