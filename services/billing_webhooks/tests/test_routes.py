@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import stripe
 from prometheus_client import REGISTRY
+from services.billing_webhooks.tests.rig import settings_of
 from starlette.testclient import TestClient
 
-from billing_webhooks.app import create_app
+from billing_webhooks.app import create_app, mode
 from billing_webhooks.handlers import LARGEST_EVENT, Webhooks
 from billing_webhooks.settings import Settings
 from billing_webhooks.stripe_events import Verifier
@@ -130,3 +131,40 @@ def test_every_mistake_is_listed_at_once() -> None:
     assert "DATABASE_URL is required" in str(caught.value)
     assert "PULSE_ENV is required" in str(caught.value)
     assert CURRENT not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("", "off: every tenant has the plan unlimited"),
+        ("sk_test_something", "stripe, test mode"),
+        ("rk_live_something", "stripe, live mode"),
+    ],
+)
+def test_readiness_says_whether_and_how_anything_is_billed(key: str, said: str) -> None:
+    settings = settings_of(
+        "postgresql://x:secret-enough-to-be-one@h/d", "http://s", STRIPE_API_KEY=key
+    )
+    readiness = Readiness()
+    readiness.note("billing", mode(settings))
+    webhooks = Webhooks(Verifier([]), None)
+
+    answer = TestClient(create_app(webhooks=webhooks, readiness=readiness)).get("/readyz")
+
+    assert answer.json() == {"status": "ready", "billing": said}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "mistake"),
+    [
+        ({"STRIPE_API_KEY": "pk_live_x"}, "STRIPE_API_KEY"),
+        ({"STRIPE_WEBHOOK_SECRETS": ""}, "STRIPE_WEBHOOK_SECRETS is required"),
+        ({"STRIPE_API_KEY": "sk_live_x", "STRIPE_TEST_CLOCKS": "true"}, "STRIPE_TEST_CLOCKS"),
+        ({"STRIPE_PRICES": "price_a"}, "STRIPE_PRICES"),
+    ],
+)
+def test_settings_that_would_mix_modes_or_sell_nothing_are_refused(
+    wrong: dict[str, str], mistake: str
+) -> None:
+    with pytest.raises(SettingsError, match=mistake):
+        settings_of("postgresql://x:secret-enough-to-be-one@h/d", "http://s", **wrong)

@@ -6,6 +6,7 @@ The library signs, retries and reads errors; a body is parsed here, by models th
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -161,6 +162,8 @@ def open_api(*, api_key: str, base: str, timeout_seconds: float) -> StripeApi:
         limits=httpx2.Limits(max_connections=40, max_keepalive_connections=40),
     )
     stripe.enable_telemetry = False
+    # Its own lines repeat Stripe's error messages, and those what a customer typed.
+    logging.getLogger("stripe").setLevel(logging.WARNING)
     client = stripe.StripeClient(
         api_key,
         base_addresses={"api": base},
