@@ -184,7 +184,7 @@ def _bill(database: psycopg.Connection) -> None:
 
 def _with_readings(database: psycopg.Connection) -> dict[str, str] | None:
     found = dict(example_rows(database, tenant_tables(database), ACME))
-    return found if {"telemetry", "device_last_state"} <= set(found) else None
+    return found if {"telemetry", "device_last_state", "audit_seals"} <= set(found) else None
 
 
 def test_there_is_something_to_steal_in_every_tenant_table(
