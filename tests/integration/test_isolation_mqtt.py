@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-EVERYTHING = ["telemetry", "state", "command", "command/ack", "cert/renew", "cert/issued"]
+EVERYTHING = ["telemetry", "state", "command", "command/ack", "cert/renew", "cert/issued", "limits"]
 FILTERS = [
     "{tree}/telemetry",
     "{tree}/command",

@@ -15,12 +15,13 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from pydantic import SecretStr
-from tests.parts import PASSWORD, Nats, free_port, wait_for_port
+from tests.parts import PASSWORD, Nats, Postgres, free_port, wait_for_port
 
 from ingest_worker.broker import Target
 from pulse_common import events
 from pulse_common.bus import Bus
 from pulse_common.errors import Unavailable
+from pulse_common.tenancy import Database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -142,6 +143,14 @@ def device(mosquitto: Mosquitto) -> Iterator[Device]:
 
 
 @pytest.fixture
+async def database(postgres: Postgres) -> AsyncIterator[Database]:
+    opened = Database(postgres.url("svc_ingest_worker"), name="test")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
 async def bus(nats_server: Nats) -> AsyncIterator[Bus]:
     bus = await open_bus(nats_server)
     yield bus
@@ -154,6 +163,8 @@ async def open_bus(nats_server: Nats) -> Bus:
     )
     await bus.ensure_stream(events.STREAM_TELEMETRY)
     await bus.ensure_stream(events.STREAM_PARKED)
+    await bus.ensure_stream(events.STREAM_REFUSED)
+    await bus.ensure_stream(events.STREAM_LATE)
     return bus
 
 
@@ -198,11 +209,11 @@ async def is_ready(link: Link) -> bool:
     return True
 
 
-async def parked(bus: Bus) -> list[events.ParkedMessage]:
+async def refused(bus: Bus) -> list[events.RefusedMessage]:
     """Return what was refused, oldest first."""
     return [
-        events.ParkedMessage.model_validate_json(message.data or b"")
-        for message in await all_messages(bus, events.STREAM_PARKED)
+        events.RefusedMessage.model_validate_json(message.data or b"")
+        for message in await all_messages(bus, events.STREAM_REFUSED)
     ]
 
 

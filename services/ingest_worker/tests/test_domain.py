@@ -172,7 +172,9 @@ def test_topic_names_its_owner() -> None:
 def test_command_acknowledgement_names_its_command() -> None:
     message = received(f'{{"id": "{DEVICE}", "ok": true}}', topic=f"{ROOT}/command/ack")
 
-    assert judge(message) == CommandAcknowledged(Origin(TENANT, DEVICE, "command/ack"), DEVICE)
+    assert judge(message) == CommandAcknowledged(
+        Origin(TENANT, DEVICE, "command/ack"), DEVICE, ok=True, result=None
+    )
 
 
 @pytest.mark.parametrize("payload", ["{}", '{"id": 7}', '{"id": "x"}', "[]"])

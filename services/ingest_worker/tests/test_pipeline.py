@@ -13,7 +13,7 @@ from services.ingest_worker.tests.conftest import (
     eventually,
     is_ready,
     open_bus,
-    parked,
+    refused,
     running,
     stored,
     target,
@@ -96,28 +96,28 @@ async def test_same_message_published_twice_is_kept_once(
         await eventually(lambda: holds(bus, 2))
 
 
-async def test_refused_message_is_acknowledged_and_parked_with_its_reason(
+async def test_refused_message_is_acknowledged_and_kept_with_its_reason(
     link: Link, bus: Bus, device: Device, mosquitto: Mosquitto
 ) -> None:
     async with running(link):
         await asyncio.to_thread(device.publish, b"{oops")
         await asyncio.to_thread(device.publish, b"x" * 70_000)
-        await eventually(lambda: has_parked(bus, 2))
+        await eventually(lambda: has_refused(bus, 2))
     left_over = await redelivered(mosquitto)
 
-    first, second = await parked(bus)
+    first, second = await refused(bus)
     assert (first.reason, second.reason) == ("not_json", "too_large")
-    assert first.topic == device.topic("telemetry")
+    assert (first.tenant_id, first.device_id) == (device.tenant_id, device.device_id)
     assert base64.b64decode(first.payload_base64) == b"{oops"
     assert second.size_bytes == 70_000
-    assert len(base64.b64decode(second.payload_base64)) == 65_536
-    (kept, _) = await all_messages(bus, events.STREAM_PARKED)
-    assert kept.subject == f"pulse.parked.ingest.{device.tenant_id}.{device.device_id}"
+    assert len(base64.b64decode(second.payload_base64)) == 4096
+    (kept, _) = await all_messages(bus, events.STREAM_REFUSED)
+    assert kept.subject == f"pulse.refused.{device.tenant_id}"
     assert left_over == []
 
 
-async def has_parked(bus: Bus, count: int) -> bool:
-    return await stored(bus, events.STREAM_PARKED) == count
+async def has_refused(bus: Bus, count: int) -> bool:
+    return await stored(bus, events.STREAM_REFUSED) == count
 
 
 async def redelivered(mosquitto: Mosquitto) -> list[bytes]:

@@ -20,7 +20,7 @@ NEIGHBOUR = UUID("bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb")
 TREE = f"tenant/{TENANT}/device/{DEVICE}"
 
 MAY_PUBLISH = {f"{TREE}/{leaf}" for leaf in ("telemetry", "state", "command/ack", "cert/renew")}
-MAY_SUBSCRIBE = {f"{TREE}/command", f"{TREE}/cert/issued"}
+MAY_SUBSCRIBE = {f"{TREE}/command", f"{TREE}/cert/issued", f"{TREE}/limits"}
 
 
 def act(

@@ -70,6 +70,7 @@ async def test_enrolled_device_is_let_in_with_its_whole_list(broker: Broker, enr
             publish("cert/renew", retain=False),
             subscribe("command"),
             subscribe("cert/issued"),
+            subscribe("limits"),
             {"permission": "deny", "action": "all", "topic": "#"},
         ],
     }

@@ -57,7 +57,7 @@ def test_no_filter_wider_than_the_tree_can_be_subscribed(wanted: str, qos: int) 
     act = Act(action="subscribe", topic=wanted, qos=qos, retain=False)
 
     if judge(RULES, act) is Verdict.ALLOW:
-        assert wanted in {f"{TREE}command", f"{TREE}cert/issued"}
+        assert wanted in {f"{TREE}command", f"{TREE}cert/issued", f"{TREE}limits"}
 
 
 @given(

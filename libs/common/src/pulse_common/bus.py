@@ -14,7 +14,7 @@ import nats
 import nats.errors
 import nats.js.errors
 import structlog
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from pydantic import ValidationError
 
 from pulse_common import events
@@ -37,6 +37,9 @@ MOST_ANSWERS = 32
 """Requests of one kind that a replica works on at a time; more wait in its subscription."""
 ERROR_HEADER = "Pulse-Error"
 _DAY_SECONDS = 86_400
+_FULL = frozenset(
+    {10077}
+)  # what the server answers when a bound of the stream, or of one subject of it, is reached
 
 STREAMS = {
     events.STREAM_EVENTS: StreamConfig(
@@ -65,6 +68,29 @@ STREAMS = {
         storage=StorageType.FILE,
         max_age=30 * _DAY_SECONDS,
         max_bytes=256 * 1024 * 1024,
+    ),
+    # On its way to the dead letters.  A tenant's subject holds its newest 1,000: a flood displaces only its own.
+    events.STREAM_REFUSED: StreamConfig(
+        name=events.STREAM_REFUSED,
+        subjects=["pulse.refused.*"],
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.WORK_QUEUE,
+        max_msgs_per_subject=1000,
+        max_age=7 * _DAY_SECONDS,
+        max_bytes=1024 * 1024 * 1024,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+    ),
+    # What waits, by lane and tenant.  Full means refused, for each subject by itself: who publishes decides then.
+    events.STREAM_LATE: StreamConfig(
+        name=events.STREAM_LATE,
+        subjects=["pulse.late.*.*"],
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.NEW,
+        discard_new_per_subject=True,
+        max_msgs_per_subject=10_000,
+        max_bytes=1024 * 1024 * 1024,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
     ),
     # Evidence: kept as long as there is room, and nobody may delete or purge (deploy/nats).
     events.STREAM_AUDIT_HEADS: StreamConfig(
@@ -161,6 +187,18 @@ class Bus:
             await self._js.publish(subject, data, headers={"Nats-Msg-Id": message_id})
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable("the message stream is away") from error
+
+    async def publish_if_room(self, subject: str, data: bytes, *, message_id: str) -> bool:
+        """As ``publish_stored``, to a stream that refuses what is over its bound: False when it did."""
+        try:
+            await self.publish_stored(subject, data, message_id=message_id)
+        except Unavailable as error:
+            refusal = error.__cause__
+            full = isinstance(refusal, nats.js.errors.APIError) and refusal.err_code in _FULL
+            if not full:
+                raise
+            return False
+        return True
 
     async def publish_live(self, subject: str, data: bytes) -> None:
         """Publish to whoever listens now; lost when nobody does or the server is away."""

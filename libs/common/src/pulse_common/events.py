@@ -26,6 +26,8 @@ RevocationReason = Literal[
 STREAM_EVENTS = "EVENTS"
 STREAM_TELEMETRY = "TELEMETRY"
 STREAM_DELIVERY = "DELIVERY"
+STREAM_REFUSED = "REFUSED"
+STREAM_LATE = "LATE"
 STREAM_PARKED = "PARKED"
 STREAM_AUDIT_HEADS = "AUDIT_HEADS"
 
@@ -116,6 +118,27 @@ class CertificateReleased(Event):
     fingerprint_sha256: str
 
 
+class CertificateUsed(Event):
+    """The broker's gate has let a device in with a renewed certificate: what it had before may retire."""
+
+    subject = "pulse.events.device.certificate_used"
+    device_id: UUID
+    fingerprint_sha256: str
+
+
+class CertificateSuperseded(Event):
+    """A certificate was retired, because the device has connected with the one that renewed it.
+
+    No session needs to be cut: a broker has one session a device, and the newer certificate's has taken it over.
+    """
+
+    subject = "pulse.events.cert.superseded"
+    device_id: UUID
+    certificate_id: UUID
+    serial_number: str
+    fingerprint_sha256: str
+
+
 class IssuerRevoked(Event):
     """A CA certificate is revoked: nothing that it ever issued counts any more.  Its tenant is the platform's.
 
@@ -174,7 +197,7 @@ class Reading(Wire):
 
 
 class ParkedMessage(Wire):
-    """A device's message that ingest refused, kept on ``pulse.parked.ingest.{t}.{d}`` for people to look at."""
+    """A message on a topic of nobody's, kept on ``pulse.parked.ingest.unknown.unknown`` for people to look at."""
 
     reason: str
     topic: str
@@ -182,6 +205,31 @@ class ParkedMessage(Wire):
     size_bytes: int
     payload_base64: str
     """The first 64 KiB."""
+
+
+class RefusedMessage(Wire):
+    """A device's message that ingest refused, on ``pulse.refused.{t}`` until it is a dead letter of its tenant."""
+
+    letter_id: UUID
+    tenant_id: UUID
+    device_id: UUID
+    kind: Literal["telemetry", "state", "command/ack"]
+    reason: str
+    received_at: datetime
+    size_bytes: int
+    payload_base64: str
+    """The first 4 KiB."""
+
+
+class CommandAcknowledgement(Wire):
+    """A device's answer to a command, on ``pulse.late.acknowledged.{t}`` until it is in the command's history."""
+
+    tenant_id: UUID
+    device_id: UUID
+    command_id: UUID
+    received_at: datetime
+    ok: bool = True
+    result: str | None = None
 
 
 class WebSessionEnded(Wire):
@@ -196,6 +244,14 @@ SESSION_ENDED_SUBJECT = "pulse.live.sessions"
 
 def telemetry_subject(tenant_id: UUID, device_id: UUID) -> str:
     return f"pulse.telemetry.{tenant_id}.{device_id}"
+
+
+def refused_subject(tenant_id: UUID) -> str:
+    return f"pulse.refused.{tenant_id}"
+
+
+def late_subject(lane: Literal["overflow", "backfill", "acknowledged"], tenant_id: UUID) -> str:
+    return f"pulse.late.{lane}.{tenant_id}"
 
 
 def live_subject(tenant_id: UUID) -> str:
@@ -222,6 +278,21 @@ class SignRequest(Call):
     request_id: str | None = None
     profile: str = "device"
     """Which of cert_worker's profiles decides what the certificate says."""
+
+
+class RenewRequest(Call):
+    """Ask the CA for the next certificate of a device that has one which counts.
+
+    The caller has verified who asks: by a signature of the present certificate's key (whose SHA-256 is ``fingerprint``),
+    or by the broker session that the topic belongs to (no ``fingerprint``).  Repeating it with one key is harmless.
+    """
+
+    rpc = "pulse.rpc.cert_worker.renew"
+    tenant_id: UUID
+    device_id: UUID
+    csr_pem: str
+    fingerprint: str | None = None
+    request_id: str | None = None
 
 
 class SignReply(Wire):
@@ -401,6 +472,8 @@ class CommandRequest(Call):
     name: str
     arguments: dict[str, MetricValue]
     actor_id: str
+    expires_in_seconds: int = 60
+    """After that the broker drops it, the device must not obey it, and no answer is waited for."""
 
 
 class CommandReply(Wire):

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ingest_worker import plans
 from ingest_worker.broker import Target
+from ingest_worker.buckets import Buckets
 from ingest_worker.commands import Commands
+from ingest_worker.late import Late
+from ingest_worker.letters import Letters
 from ingest_worker.link import Link
 from ingest_worker.pipeline import Pipeline
+from ingest_worker.receipts import Receipts
 from ingest_worker.routes import endpoints
+from ingest_worker.toll import Toll
 from ingest_worker.writer import Writer
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
@@ -32,6 +38,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     bus = await parts.connect_bus(runtime, settings, NAME)
     await bus.ensure_stream(events.STREAM_TELEMETRY)
     await bus.ensure_stream(events.STREAM_PARKED)
+    await bus.ensure_stream(events.STREAM_REFUSED)
+    await bus.ensure_stream(events.STREAM_LATE)
     writer = Writer(database, system_clock)
     await writer.prepare_days()
     target = Target(
@@ -41,11 +49,22 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         password=settings.mqtt_password,
         client_id=settings.mqtt_client_id,
     )
-    link = Link(target, Pipeline(bus).process, system_clock)
+    buckets, known = Buckets(), plans.Plans(plans.reader(database))
+    receipts = Receipts(database, system_clock)
+    pipeline = Pipeline(bus, Toll(buckets, known, receipts))
+    link = Link(target, pipeline.process, system_clock)
+    commands = Commands(link, database, system_clock)
+    late = Late(bus, buckets, known)
     runtime.readiness.add("mqtt", link.check)
-    await bus.answer(events.CommandRequest, Commands(link).answer)
+    await bus.answer(events.CommandRequest, commands.answer)
     runtime.spawn("telemetry days", writer.prepare_days_for_ever())
     runtime.spawn("telemetry writer", writer.run(bus))
+    runtime.spawn("dead letters", Letters(database).run(bus))
+    runtime.spawn("overflow", late.run_overflow())
+    runtime.spawn("backfill", late.run_backfill())
+    runtime.spawn("limit receipts", receipts.run(link))
+    runtime.spawn("command answers", commands.run(bus))
+    runtime.spawn("command sweep", commands.sweep_for_ever())
     runtime.spawn("mqtt link", link.run())
     # Undone first: what is in flight needs everything else to be there still.
     runtime.stack.push_async_callback(link.leave)

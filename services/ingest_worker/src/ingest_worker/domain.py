@@ -47,6 +47,8 @@ class Accepted:
 class CommandAcknowledged:
     origin: Origin
     command_id: UUID
+    ok: bool
+    result: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def judge(message: Inbound) -> Verdict:
         return Refused("topic", None)
     try:
         if origin.kind == "command/ack":
-            return CommandAcknowledged(origin, payload.parse_command_ack(message.payload))
+            said = payload.parse_command_ack(message.payload)
+            return CommandAcknowledged(origin, said.command_id, said.ok, said.result)
         samples = payload.parse_samples(message.payload, message.received_at)
     except BadPayload as refusal:
         return Refused(refusal.reason, origin)

@@ -61,7 +61,9 @@ class Link:
         if self._connection is None:
             raise Unavailable("the broker is away")
 
-    async def publish(self, topic: str, payload: bytes) -> None:
+    async def publish(
+        self, topic: str, payload: bytes, *, expiry_seconds: int | None = None
+    ) -> None:
         """Publish with QoS 1.
 
         Raises:
@@ -69,7 +71,7 @@ class Link:
         """
         if self._connection is None:
             raise Unavailable("the broker is away")
-        await self._connection.publish(topic, payload)
+        await self._connection.publish(topic, payload, expiry_seconds)
 
     async def leave(self) -> None:
         """Settle what is in flight and disconnect.

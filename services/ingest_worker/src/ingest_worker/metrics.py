@@ -6,8 +6,12 @@ from prometheus_client import Counter, Gauge, Histogram
 
 RECEIVED = Counter("pulse_ingest_received_total", "MQTT messages received, repeats included")
 ACCEPTED = Counter("pulse_ingest_accepted_total", "Readings that JetStream acknowledged")
-REFUSED = Counter("pulse_ingest_refused_total", "Messages that were parked instead", ["reason"])
+REFUSED = Counter("pulse_ingest_refused_total", "Messages that were refused", ["reason"])
 COMMAND_ACKS = Counter("pulse_ingest_command_acks_total", "Commands that devices acknowledged")
+LIMITED = Counter(
+    "pulse_ingest_limited_total", "Messages over a limit, by bucket", ["bucket", "outcome"]
+)
+LATE = Counter("pulse_ingest_late_total", "Readings that were put into a late lane", ["lane"])
 DROPPED = Counter("pulse_ingest_dropped_qos0_total", "QoS 0 messages dropped while overloaded")
 STORE_RETRIES = Counter("pulse_ingest_store_retries_total", "Publishes that JetStream did not take")
 IN_FLIGHT = Gauge("pulse_ingest_in_flight", "Messages received and not yet stored")

@@ -56,6 +56,7 @@ class Connection:
     ) -> None:
         self.closed = asyncio.Event()
         self._target = target
+        self._version = version
         self._on_packet = on_packet
         self._loop = asyncio.get_running_loop()
         self._connack: asyncio.Future[ReasonCode | None] = self._loop.create_future()
@@ -89,8 +90,8 @@ class Connection:
         """Send the PUBACK; nothing happens when the connection is over."""
         self._client.ack(packet_id, 1)
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish with QoS 1 and wait for the PUBACK.
+    async def publish(self, topic: str, payload: bytes, expiry_seconds: int | None = None) -> None:
+        """Publish with QoS 1 and wait for the PUBACK; the broker drops it when it expires (MQTT 5 only).
 
         Raises:
             Conflict: MQTT 5 only: nobody is subscribed, so that the broker kept nothing.
@@ -98,7 +99,9 @@ class Connection:
         """
         if not self._pump.attached:
             raise Unavailable("the broker is away")
-        info = self._client.publish(topic, payload, qos=1)
+        info = self._client.publish(
+            topic, payload, qos=1, properties=self._expiring(expiry_seconds)
+        )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise Unavailable("the broker is away")
         puback = self._pubacks[info.mid] = self._loop.create_future()
@@ -113,6 +116,13 @@ class Connection:
             raise Unavailable("the broker did not take the message")
         if reason.value == NO_MATCHING_SUBSCRIBERS:
             raise Conflict("the device is not connected")
+
+    def _expiring(self, seconds: int | None) -> Properties | None:
+        if seconds is None or self._version != V5:
+            return None
+        wanted = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho forgot it
+        wanted.MessageExpiryInterval = seconds
+        return wanted
 
     def pause(self) -> None:
         self._pump.pause()

@@ -21,6 +21,7 @@ LARGEST_PAYLOAD_BYTES = 64 * 1024
 MOST_SAMPLES = 100
 MOST_METRICS = 64
 LONGEST_TEXT = 256
+LONGEST_RESULT = 1024
 LARGEST_NUMBER = 1e308
 LARGEST_INTEGER = 2**53
 """Beyond it a whole number is not exact in JSON's common reading (RFC 8259 section 6)."""
@@ -71,6 +72,13 @@ class Sample:
     metrics: dict[str, MetricValue]
 
 
+@dataclass(frozen=True, slots=True)
+class CommandAck:
+    command_id: UUID
+    ok: bool
+    result: str | None
+
+
 def parse_samples(data: bytes, received_at: datetime) -> list[Sample]:
     """Read one sample or an array of up to 100.
 
@@ -84,15 +92,24 @@ def parse_samples(data: bytes, received_at: datetime) -> list[Sample]:
     return [_parse_sample(item, received_at) for item in items]
 
 
-def parse_command_ack(data: bytes) -> UUID:
-    """Read which command a device acknowledges; what else it says is for the history, which comes later."""
+def parse_command_ack(data: bytes) -> CommandAck:
+    """Read which command a device answers, whether it went well (``ok``, true if left out), and its ``result``."""
     found = _read_json(data)
     if not isinstance(found, dict) or not isinstance(found.get("id"), str):
         raise BadPayload("command_ack")
+    ok, result = found.get("ok", True), found.get("result")
+    if not isinstance(ok, bool) or not (result is None or _is_result(result)):
+        raise BadPayload("command_ack")
     try:
-        return parse_id(found["id"], "id")
+        return CommandAck(parse_id(found["id"], "id"), ok, cast("str | None", result))
     except Malformed:
         raise BadPayload("command_ack") from None
+
+
+def _is_result(value: object) -> bool:
+    if not isinstance(value, str) or len(value) > LONGEST_RESULT:
+        return False
+    return "\x00" not in value and _is_unicode(value)
 
 
 def _read_json(data: bytes) -> object:

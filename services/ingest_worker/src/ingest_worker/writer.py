@@ -6,15 +6,17 @@ A batch that is handed over again finds its rows there (the message id is in the
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import ValidationError
 
-from ingest_worker import metrics, store
+from ingest_worker import limit_store, metrics, retention_store, store
 from ingest_worker.payload import is_storable
 from pulse_common.consume import Consumer, consume_batches
-from pulse_common.events import STREAM_TELEMETRY, Reading
+from pulse_common.events import STREAM_TELEMETRY, Reading, RefusedMessage
 from pulse_common.messaging import Done, Message, Never, Outcome
 
 if TYPE_CHECKING:
@@ -54,6 +56,20 @@ class Writer:
             made = await store.ensure_partitions(tx)
         log.info("telemetry_days_prepared", made=made)
 
+    async def forget_old_days(self) -> None:
+        """Delete what is over by each tenant's plan, and drop the days in which nothing is left."""
+        async with self._database.service_connection("pulse_ingest") as tx:
+            days = await retention_store.list_old_days(tx)
+            terms = await retention_store.list_terms(tx)
+        deleted = dropped = 0
+        for day in days:
+            # A transaction for each: none holds its locks for long, and a failure loses no work.
+            async with self._database.service_connection("pulse_ingest") as tx:
+                deleted += await retention_store.delete_over(tx, day, terms, self._clock())
+            async with self._database.service_connection("pulse_ingest") as tx:
+                dropped += await retention_store.drop_if_empty(tx, day)
+        log.info("telemetry_days_forgotten", rows=deleted, days=dropped)
+
     async def prepare_days_for_ever(self) -> None:
         """Once a day.  A failure is not urgent: days are made a week ahead, and a default partition takes the rest."""
         pause = DAY_SECONDS
@@ -61,6 +77,7 @@ class Writer:
             await asyncio.sleep(pause)
             try:
                 await self.prepare_days()
+                await self.forget_old_days()
                 pause = DAY_SECONDS
             except Exception:
                 log.exception("telemetry_days_not_prepared")
@@ -69,23 +86,27 @@ class Writer:
     async def store_batch(self, messages: list[Message]) -> list[Outcome]:
         parsed = [_parse(message) for message in messages]
         readings = [reading for reading in parsed if isinstance(reading, Reading)]
-        known = await self._store(readings) if readings else set()
-        return [item if isinstance(item, Never) else _outcome_of(item, known) for item in parsed]
+        if readings:
+            await self._store(readings)
+        return [item if isinstance(item, Never) else Done() for item in parsed]
 
-    async def _store(self, readings: list[Reading]) -> set[tuple[UUID, UUID]]:
-        """Return the devices that exist; readings of others are not stored, and do not hold up the rest."""
+    async def _store(self, readings: list[Reading]) -> None:
+        """Store what is of devices that exist; the rest become dead letters in the same transaction."""
         async with self._database.service_connection("pulse_ingest") as tx:
             known = await store.find_known_devices(tx, {_device_of(r) for r in readings})
             storable = [reading for reading in readings if _device_of(reading) in known]
             stored = await store.insert_readings(tx, storable) if storable else 0
             if storable:
                 await store.advance_last_state(tx, storable)
+            strays = [_letter(reading) for reading in readings if _device_of(reading) not in known]
+            if strays:
+                await limit_store.save_letters(tx, strays)
+                await limit_store.forget_letters(tx, {stray.tenant_id for stray in strays})
         metrics.STORED.inc(stored)
         metrics.DUPLICATES.inc(len(storable) - stored)
         now = self._clock()
         for reading in storable:
             metrics.STORE_SECONDS.observe((now - reading.received_at).total_seconds())
-        return known
 
 
 def _parse(message: Message) -> Reading | Never:
@@ -105,5 +126,16 @@ def _device_of(reading: Reading) -> tuple[UUID, UUID]:
     return reading.tenant_id, reading.device_id
 
 
-def _outcome_of(reading: Reading, known: set[tuple[UUID, UUID]]) -> Outcome:
-    return Done() if _device_of(reading) in known else Never("unknown device")
+def _letter(reading: Reading) -> RefusedMessage:
+    """Of a device that does not exist in its tenant: deleted since, most likely."""
+    said = json.dumps({"ts": reading.ts.isoformat(), "metrics": reading.metrics}).encode()
+    return RefusedMessage(
+        letter_id=reading.message_id,
+        tenant_id=reading.tenant_id,
+        device_id=reading.device_id,
+        kind="telemetry",
+        reason="unknown_device",
+        received_at=reading.received_at,
+        size_bytes=len(said),
+        payload_base64=base64.b64encode(said[: limit_store.MOST_KEPT_BYTES]).decode(),
+    )

@@ -69,6 +69,7 @@ def device_rules(tenant: TenantId, device: UUID) -> tuple[Rule, ...]:
         Rule(Action.PUBLISH, f"{tree}/cert/renew"),
         Rule(Action.SUBSCRIBE, f"{tree}/command"),
         Rule(Action.SUBSCRIBE, f"{tree}/cert/issued"),
+        Rule(Action.SUBSCRIBE, f"{tree}/limits"),
     )
 
 
@@ -84,6 +85,7 @@ SERVICE_RULES = {
         Rule(Action.SUBSCRIBE, "tenant/+/device/+/state"),
         Rule(Action.SUBSCRIBE, "tenant/+/device/+/command/ack"),
         Rule(Action.PUBLISH, "tenant/+/device/+/command"),
+        Rule(Action.PUBLISH, "tenant/+/device/+/limits"),
     )
 }
 _SERVICE_CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
