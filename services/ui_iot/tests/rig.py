@@ -27,7 +27,7 @@ from pulse_common.ratelimit_store import BoundedMemory
 from pulse_common.tenancy import Database
 from pulse_common.testing import tokens
 from ui_iot import cookies
-from ui_iot.app import Parts, create_app
+from ui_iot.app import create_app
 from ui_iot.directory import Directory, open_directory
 from ui_iot.limits import Rates
 from ui_iot.live import Hub
@@ -35,6 +35,7 @@ from ui_iot.notices import Notices
 from ui_iot.oidc import IdentityProvider
 from ui_iot.sealing import Sealer
 from ui_iot.socket import Pace
+from ui_iot.wiring.made import Parts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -54,7 +54,13 @@ async def ask(spool: Spool, method: str, handler: Any, tenant: TenantId | None) 
     database: Any = Unreachable()
     observer = Observer(database, spool, clock=system_clock)
     [wrapped] = observed([endpoint], observer, visited)
-    scope = {"type": "http", "method": method, "path": "/devices", "headers": [], "query_string": b"q=x"}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": "/devices",
+        "headers": [],
+        "query_string": b"q=x",
+    }
     person: Any = Person(tenant)
     assert isinstance(wrapped, Guarded)
     with contextlib.suppress(Forbidden):

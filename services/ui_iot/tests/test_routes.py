@@ -22,10 +22,12 @@ from pulse_common.identity import Principal, TenantId
 from pulse_common.ratelimit import Limiter
 from pulse_common.ratelimit_store import BoundedMemory
 from pulse_common.testing.fakes import FakeVerifier, Unreachable
-from ui_iot.app import Parts, all_endpoints, create_app, open_callers
+from ui_iot.app import all_endpoints, create_app
 from ui_iot.live import Hub
 from ui_iot.notices import Notices
 from ui_iot.sealing import Sealer
+from ui_iot.wiring.made import Parts
+from ui_iot.wiring.people import open_callers
 
 if TYPE_CHECKING:
     import httpx2

@@ -44,32 +44,38 @@ MEMBER = "/team/{member_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handlers:
+class People:
     login: Login
     back_channel: BackChannel
-    pages: Pages
     session_pages: SessionPages
-    api: Api
-    changes: Changes
     session_api: SessionApi
     team_pages: TeamPages
     team_api: TeamApi
-    audit_trail: AuditTrail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Devices:
+    pages: Pages
+    api: Api
+    changes: Changes
     gate: GateApi
 
 
-def endpoints(made: Handlers, rates: Rates = limits.SHIPPED) -> list[Endpoint]:
+def endpoints(
+    people: People, devices: Devices, audit: AuditTrail, rates: Rates = limits.SHIPPED
+) -> list[Endpoint]:
     api = api_endpoints(
-        made.api, made.changes, made.session_api, made.team_api, made.gate, made.audit_trail
+        devices.api, devices.changes, people.session_api, people.team_api, devices.gate, audit
     )
     pages = [
-        *_signing_in(made.login, made.back_channel, rates),
-        *_pages(made),
-        *_gate(GatePages(api=made.gate)),
+        *_signing_in(people.login, people.back_channel, rates),
+        *_sessions(people.session_pages),
+        *_devices(devices.pages),
+        *_gate(GatePages(api=devices.gate)),
+        *_team(people.team_pages),
+        *audit_pages(audit),
     ]
-    return limits.limited(
-        [*pages, *_team(made.team_pages), *audit_pages(made.audit_trail), *api], rates
-    )
+    return limits.limited([*pages, *api], rates)
 
 
 def _signing_in(login: Login, back_channel: BackChannel, rates: Rates) -> list[Endpoint]:
@@ -99,13 +105,17 @@ def _signing_in(login: Login, back_channel: BackChannel, rates: Rates) -> list[E
     ]
 
 
-def _pages(made: Handlers) -> list[Endpoint]:
-    pages, sessions = made.pages, made.session_pages
+def _sessions(sessions: SessionPages) -> list[Endpoint]:
     return [
         _guarded("GET", "/sessions", ANYBODY, sessions.show),
         _guarded("GET", "/sessions/end-others", ANYBODY, sessions.confirm_end_others),
         _guarded("POST", "/sessions/end-others", ANYBODY, sessions.end_others),
         _guarded("POST", "/sessions/{session_id}/end", ANYBODY, sessions.end),
+    ]
+
+
+def _devices(pages: Pages) -> list[Endpoint]:
+    return [
         _guarded("GET", "/devices", EVERYBODY, pages.devices),
         _guarded("GET", "/devices/new", ADMINISTRATORS, pages.new_device),
         _guarded("POST", "/devices", ADMINISTRATORS, pages.create_device),

@@ -1,10 +1,9 @@
-"""Wiring of the operators' part of ``app.py``: its routes, and what runs beside them."""
+"""Wiring of the operators' part: its routes, and what runs beside them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pulse_common.clock import system_clock
 from pulse_common.consume import consume
 from pulse_common.outbox import Relay
 from ui_iot import billing_api, glass_notices
@@ -23,64 +22,46 @@ from ui_iot.operators import Operators
 from ui_iot.purging import purge_for_ever
 
 if TYPE_CHECKING:
-    from pulse_common.bus import Bus
-    from pulse_common.clock import Clock
     from pulse_common.http import Endpoint
     from pulse_common.identity import TenantId
     from pulse_common.runtime import Runtime
-    from pulse_common.tenancy import Database
     from ui_iot.callers import Callers
     from ui_iot.cookies import SealedCookies
-    from ui_iot.directory import Directory
     from ui_iot.settings import Settings
+    from ui_iot.wiring.made import Parts
 
 MOST_TOLD = 50
 
 
-def endpoints(
-    *,
-    db: Database,
-    operator_db: Database,
-    bus: Bus,
-    callers: Callers,
-    sealed: SealedCookies,
-    clock: Clock,
-) -> list[Endpoint]:
-    changes = OperatorChanges(db=operator_db, clock=clock)
-    export = OperatorExport(db=operator_db, changes=changes, clock=clock)
-    operators, reasons = Operators(db=operator_db), Reasons(sealed)
+def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endpoint]:
+    changes = OperatorChanges(db=made.operator_db, clock=made.clock)
+    export = OperatorExport(db=made.operator_db, changes=changes, clock=made.clock)
+    operators, reasons = Operators(db=made.operator_db), Reasons(sealed)
     return operator_endpoints(
-        AccessHandlers(access=Access(db=db), callers=callers),
+        AccessHandlers(access=Access(db=made.db), callers=callers),
         OperatorPages(
             operators=operators, changes=changes, export=export, reasons=reasons, callers=callers
         ),
         OperatorApi(
             operators=operators, changes=changes, export=export, reasons=reasons, callers=callers
         ),
-        billing_api.operations(billing_api.BillingApi(bus)),
+        billing_api.operations(billing_api.BillingApi(made.bus)),
     )
 
 
-def run_beside(
-    runtime: Runtime,
-    settings: Settings,
-    *,
-    db: Database,
-    operator_db: Database,
-    bus: Bus,
-    directory: Directory,
-) -> None:
+def run_beside(runtime: Runtime, settings: Settings, made: Parts) -> None:
     """Publish what operators did, tell tenants of a broken glass, purge what is due."""
 
     async def administrators(tenant: TenantId) -> list[str]:
-        accounts = await directory.search(tenant, 0, MOST_TOLD)
+        accounts = await made.directory.search(tenant, 0, MOST_TOLD)
         members = [
-            member_of(account, await directory.roles_of(account.id), tenant) for account in accounts
+            member_of(account, await made.directory.roles_of(account.id), tenant)
+            for account in accounts
         ]
         return [member.email for member in members if member and member.role == ADMIN]
 
     notices = GlassNotices(
-        db=db,
+        db=made.db,
         mailer=Mailer(
             host=settings.smtp_host,
             port=settings.smtp_port,
@@ -92,7 +73,7 @@ def run_beside(
         administrators=administrators,
         public_url=settings.public_url,
     )
-    runtime.spawn("operators' events", Relay(operator_db, bus).run())
-    runtime.spawn("broken glass", consume(bus, glass_notices.CONSUMER, notices.handle))
-    changes = OperatorChanges(db=operator_db, clock=system_clock)
+    runtime.spawn("operators' events", Relay(made.operator_db, made.bus).run())
+    runtime.spawn("broken glass", consume(made.bus, glass_notices.CONSUMER, notices.handle))
+    changes = OperatorChanges(db=made.operator_db, clock=made.clock)
     runtime.spawn("purge", purge_for_ever(changes))

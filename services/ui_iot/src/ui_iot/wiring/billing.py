@@ -1,0 +1,15 @@
+"""Wiring of billing: the tenant's page, and the calls of the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ui_iot import billing_api, billing_pages
+
+if TYPE_CHECKING:
+    from pulse_common.http import Endpoint
+    from ui_iot.wiring.made import Parts
+
+
+def endpoints(made: Parts) -> list[Endpoint]:
+    return [*billing_pages.endpoints(db=made.db, bus=made.bus), *billing_api.endpoints(made.bus)]
