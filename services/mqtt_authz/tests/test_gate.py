@@ -129,6 +129,7 @@ async def test_service_is_let_in_by_password_and_gets_the_shared_filters(broker:
         "tenant/+/device/+/state",
         "tenant/+/device/+/command/ack",
         "tenant/+/device/+/command",
+        "tenant/+/device/+/limits",
         "#",
     ]
 
