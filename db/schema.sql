@@ -569,6 +569,10 @@ CREATE TABLE public.certificates (
     profile text DEFAULT 'device'::text NOT NULL,
     crl_shard smallint DEFAULT 0 NOT NULL,
     released_at timestamp with time zone,
+    renewal boolean DEFAULT false NOT NULL,
+    first_used_at timestamp with time zone,
+    superseded boolean DEFAULT false NOT NULL,
+    CONSTRAINT certificates_check CHECK (((NOT superseded) OR ((status = 'revoked'::text) AND (revocation_reason = 'superseded'::text)))),
     CONSTRAINT certificates_crl_shard_check CHECK ((crl_shard >= 0)),
     CONSTRAINT certificates_fingerprint_sha256_check CHECK ((length(fingerprint_sha256) = 32)),
     CONSTRAINT certificates_profile_check CHECK ((profile ~ '^[a-z][a-z0-9-]{0,31}$'::text)),
@@ -1696,6 +1700,10 @@ GRANT SELECT(session_cut_at),UPDATE(session_cut_at) ON TABLE public.certificates
 GRANT SELECT(session_cut_at) ON TABLE public.certificates TO pulse_operator_read;
 
 GRANT SELECT(created_at) ON TABLE public.certificates TO pulse_operator_read;
+
+GRANT SELECT(renewal) ON TABLE public.certificates TO pulse_authz;
+
+GRANT SELECT(first_used_at) ON TABLE public.certificates TO pulse_authz;
 
 GRANT SELECT ON TABLE public.commands TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.commands TO pulse_ingest;

@@ -69,4 +69,13 @@ GRANT SELECT, INSERT, DELETE ON crl_pending TO pulse_ca;
 CREATE POLICY ca_own ON crl_shards TO pulse_ca USING (true) WITH CHECK (true);
 CREATE POLICY ca_own ON crl_pending TO pulse_ca USING (true) WITH CHECK (true);
 
+-- Renewal.  One that renews another stands beside it until it is first used at the broker; then the older ones retire.
+ALTER TABLE certificates
+    ADD COLUMN renewal boolean NOT NULL DEFAULT false,
+    ADD COLUMN first_used_at timestamptz,
+    -- Retired by a renewal and not by anybody's decision: enrolment tokens of the device stay good.
+    ADD COLUMN superseded boolean NOT NULL DEFAULT false,
+    ADD CHECK (NOT superseded OR (status = 'revoked' AND revocation_reason = 'superseded'));
+GRANT SELECT (renewal, first_used_at) ON certificates TO pulse_authz;
+
 RESET ROLE;

@@ -283,8 +283,8 @@ class SignRequest(Call):
 class RenewRequest(Call):
     """Ask the CA for the next certificate of a device that has one which counts.
 
-    The caller has verified who asks: by a signature of the present certificate's key (whose SHA-256 is ``fingerprint``),
-    or by the broker session that the topic belongs to (no ``fingerprint``).  Repeating it with one key is harmless.
+    The caller has verified who asks: by the key of the present certificate, whose SHA-256 is ``fingerprint``, or by the
+    broker session that the topic belongs to (no ``fingerprint``).  Repeating it with one key is harmless.
     """
 
     rpc = "pulse.rpc.cert_worker.renew"

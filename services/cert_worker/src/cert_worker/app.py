@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NoReturn
 from cert_worker.authority import open_authorities
 from cert_worker.ca import CaRefused
 from cert_worker.domain import DEVICE_PROFILE
+from cert_worker.handlers import retire
 from cert_worker.handlers.pki import Pki
+from cert_worker.handlers.renew import Renewing
 from cert_worker.handlers.revoke import Revoking
 from cert_worker.handlers.revoke_issuer import RevokingIssuers
 from cert_worker.handlers.sign import Signing
@@ -25,6 +27,7 @@ from cert_worker.signers import Place
 from cert_worker.weak_keys import NO_LIST, Blocklist
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
+from pulse_common.consume import consume
 from pulse_common.errors import Unauthenticated
 from pulse_common.http import build_app
 from pulse_common.outbox import Relay
@@ -86,6 +89,10 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     runtime.spawn("crl publisher", publisher.run())
     runtime.spawn("outbox relay", Relay(database, bus).run())
     await bus.answer(events.SignRequest, signing.sign)
+    renewing = Renewing(database=database, issuing=issuing, clock=system_clock)
+    await bus.answer(events.RenewRequest, renewing.renew)
+    retiring = retire.Retiring(database=database, publisher=publisher, clock=system_clock)
+    runtime.spawn("renewals", consume(bus, retire.CONSUMER, retiring.handle))
     await bus.answer(events.RevokeRequest, revoking.revoke)
     await bus.answer(events.RevokeCertificatesRequest, revoking.revoke_certificates)
     await bus.answer(events.ReleaseCertificatesRequest, revoking.release_certificates)

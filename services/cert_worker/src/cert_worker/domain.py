@@ -135,6 +135,7 @@ class Issued:
     profile: str
     crl_shard: int
     certificate: x509.Certificate
+    renewal: bool = False
 
     @property
     def serial_number(self) -> str:

@@ -137,12 +137,13 @@ async def insert_certificates(tx: TenantTx, issued: Sequence[Issued]) -> None:
     await tx.execute(
         """
         INSERT INTO certificates (tenant_id, certificate_id, device_id, issuer_id, serial_number, fingerprint_sha256,
-                                  public_key_sha256, certificate_der, not_before, not_after, profile, crl_shard)
+                                  public_key_sha256, certificate_der, not_before, not_after, profile, crl_shard,
+                                  renewal)
         SELECT %(tenant_id)s, r.*
           FROM unnest(%(certificate_ids)s::uuid[], %(device_ids)s::uuid[], %(issuer_ids)s::uuid[], %(serials)s::text[],
                       %(fingerprints)s::bytea[], %(public_keys)s::bytea[], %(ders)s::bytea[],
                       %(begins)s::timestamptz[], %(ends)s::timestamptz[], %(profiles)s::text[],
-                      %(shards)s::smallint[]) AS r
+                      %(shards)s::smallint[], %(renewals)s::boolean[]) AS r
         """,
         {
             "tenant_id": tx.tenant,
@@ -157,6 +158,7 @@ async def insert_certificates(tx: TenantTx, issued: Sequence[Issued]) -> None:
             "ends": [one.certificate.not_valid_after_utc for one in issued],
             "profiles": [one.profile for one in issued],
             "shards": [one.crl_shard for one in issued],
+            "renewals": [one.renewal for one in issued],
         },
     )
 

@@ -66,6 +66,23 @@ _RELEASE: LiteralString = """
     RETURNING certificate_id, device_id, issuer_id, crl_shard, serial_number, fingerprint_sha256
 """
 
+_FIRST_USE = """
+    UPDATE certificates
+       SET first_used_at = %(now)s
+     WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s AND fingerprint_sha256 = %(fingerprint)s
+       AND renewal AND first_used_at IS NULL AND status = 'valid'
+    RETURNING certificate_id, not_before
+"""
+# What is on hold stays so: somebody decided that, and somebody will decide about it again.
+_SUPERSEDE = """
+    UPDATE certificates
+       SET status = 'revoked', revoked_at = %(now)s, revocation_reason = 'superseded', superseded = true,
+           session_cut_at = %(now)s
+     WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s AND certificate_id <> %(used)s
+       AND status = 'valid' AND not_after > %(now)s AND not_before <= %(not_before)s
+    RETURNING certificate_id, device_id, issuer_id, crl_shard, serial_number, fingerprint_sha256
+"""
+
 
 async def tenants_with(tx: Tx, selection: Selection) -> list[TenantId]:
     query = _TENANTS.replace("{meant}", _CONDITION[selection.by])
@@ -92,6 +109,21 @@ async def hold(tx: TenantTx, selection: Selection, *, now: datetime) -> Sequence
     """Put up to ``CHUNK`` valid certificates on hold."""
     query = _HOLD.replace("{meant}", _CONDITION[selection.by])
     return await _changed(tx, await tx.all(query, _values(tx, selection, now)))
+
+
+async def supersede(
+    tx: TenantTx, device_id: UUID, fingerprint: bytes, *, now: datetime
+) -> Sequence[Changed]:
+    """Note that a renewed certificate has been used, the first time, and retire those before it that count.
+
+    No session is left to cut: the broker has one for a device, and it is that of the certificate which was used.
+    """
+    values = {"tenant_id": tx.tenant, "device_id": device_id, "now": now}
+    used = await tx.one_or_none(_FIRST_USE, values | {"fingerprint": fingerprint})
+    if used is None:
+        return ()
+    values |= {"used": used["certificate_id"], "not_before": used["not_before"]}
+    return await _changed(tx, await tx.all(_SUPERSEDE, values))
 
 
 async def release(tx: TenantTx, selection: Selection, *, now: datetime) -> Sequence[Changed]:

@@ -145,7 +145,8 @@ async def claim_token(tx: TenantTx, digest: bytes, now: datetime) -> UsableToken
     """Lock an unused, unexpired token for this transaction.
 
     Of two that race for one token the second waits here until the first commits, and then finds it used.  A token from
-    before the device was cut off died with its certificate: enrolling again takes a new one.
+    before the device was cut off died with its certificate: enrolling again takes a new one.  A certificate that a
+    renewal retired was nobody's decision to cut it off.
     """
     row = await tx.one_or_none(
         """
@@ -154,7 +155,7 @@ async def claim_token(tx: TenantTx, digest: bytes, now: datetime) -> UsableToken
          WHERE t.token_hash = %(digest)s AND t.used_at IS NULL AND t.expires_at > %(now)s
            AND NOT EXISTS (SELECT FROM certificates c
                             WHERE c.tenant_id = t.tenant_id AND c.device_id = t.device_id
-                              AND c.revoked_at >= t.created_at)
+                              AND c.revoked_at >= t.created_at AND NOT c.superseded)
            FOR UPDATE OF t
         """,
         {"digest": digest, "now": now},

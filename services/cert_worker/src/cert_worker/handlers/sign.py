@@ -50,7 +50,7 @@ class Signing:
             await self._record_refusal(request, refusal)
             raise
         measures.ISSUED.inc()
-        return _reply(issued, wanted.authority)
+        return reply_of(issued, wanted.authority)
 
     async def _read(self, request: SignRequest) -> Wanted:
         key = read_csr(request.csr_pem)
@@ -156,7 +156,7 @@ def _act(request: SignRequest, issued: Issued) -> audit.Act:
     )
 
 
-def _reply(issued: Issued, authority: Authority) -> events.SignReply:
+def reply_of(issued: Issued, authority: Authority) -> events.SignReply:
     certificate = issued.certificate
     return events.SignReply(
         certificate_id=issued.certificate_id,
