@@ -67,7 +67,17 @@ SETTINGS = {
         "RATE_LIMIT_STORE_URL",
     },
     "cert_worker": _COMMON
-    | {"CA_DIRECTORY", "CA_KEY_PASSPHRASE", "CRL_BASE_URL", "CERTIFICATE_LIFETIME_DAYS"},
+    | {
+        "CA_DIRECTORY",
+        "CA_KEY_PASSPHRASE",
+        "CRL_BASE_URL",
+        "CERTIFICATE_LIFETIME_DAYS",
+        "AUDIT_HEADS_DIRECTORY",
+        "AUDIT_RETENTION_MONTHS",
+        "AUDIT_SYSLOG_HOST",
+        "AUDIT_SYSLOG_PORT",
+        "AUDIT_SYSLOG_CA_FILE",
+    },
     "mqtt_authz": _COMMON
     | {
         "MQTT_AUTH_SECRET",

@@ -93,7 +93,41 @@ def test_only_those_who_must_call_out_have_a_way_out(compose: Document) -> None:
         if open_networks & set(service.get("networks", []))
     }
 
-    assert with_a_way_out == {"caddy", "emqx", "delivery_worker", "billing_webhooks", "keycloak"}
+    assert with_a_way_out == {
+        *("caddy", "emqx", "delivery_worker", "billing_webhooks"),
+        *("keycloak", "ui_iot"),  # mail
+    }
+
+
+def test_the_authority_gets_a_way_out_only_with_the_siem_that_asks_for_it(
+    repository: Path, compose: Document
+) -> None:
+    folder = repository / "deploy" / "compose"
+    optional = yaml.safe_load((folder / "optional" / "siem.yaml").read_text())
+    authority = compose["services"]["cert_worker"]
+
+    assert authority["networks"] == ["edge", "internal"]
+    assert optional.keys() == {"services"}
+    assert optional["services"].keys() == {"cert_worker"}
+    assert optional["services"]["cert_worker"]["networks"] == ["egress"]
+    (mount,) = optional["services"]["cert_worker"]["volumes"]
+    assert mount.split(":")[-2:] == ["/etc/pulse/siem-ca.pem", "ro"]
+    assert "/etc/pulse/siem-ca.pem" in authority["environment"]["AUDIT_SYSLOG_CA_FILE"]
+
+
+def test_heads_of_the_audit_log_are_kept_apart_from_the_keys_and_the_database(
+    repository: Path, compose: Document
+) -> None:
+    authority = compose["services"]["cert_worker"]
+    mounts = dict(reversed(volume.split(":")) for volume in authority["volumes"])
+
+    heads = authority["environment"]["AUDIT_HEADS_DIRECTORY"]
+
+    assert mounts[heads] == "audit_heads"
+    others = [service for name, service in compose["services"].items() if name != "cert_worker"]
+    assert "audit_heads" not in str([service.get("volumes") for service in others])
+    # A new volume takes its owner from the image's folder: without one the service could not write.
+    assert heads in (repository / "deploy" / "images" / "Dockerfile").read_text()
 
 
 def test_a_compromised_edge_cannot_reach_the_stores_or_the_broker_the_database(

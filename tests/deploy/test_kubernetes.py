@@ -156,7 +156,7 @@ def test_only_the_flows_of_the_architecture_are_open(manifests: list[Document]) 
         ("reach-the-stores", "egress"): {"postgresql", "nats"},
         ("migrate", "egress"): {"postgresql"},
         ("ui-iot", "ingress"): {"caddy"},
-        ("ui-iot", "egress"): {"keycloak"},
+        ("ui-iot", "egress"): {"keycloak", "internet"},
         ("provision-api", "ingress"): {"caddy"},
         ("provision-api", "egress"): {"keycloak"},
         ("cert-worker", "ingress"): {"caddy"},
@@ -238,3 +238,32 @@ def test_kustomize_itself_builds_valid_manifests(overlay: str, repository: Path)
         kubernetes_validate.validate(document, "1.31", strict=True)
         for container in _pod(document)["containers"] if document["kind"] in _WORKLOADS else []:
             assert re.search(r":(dev|\d+\.\d+\.\d+)$", container["image"])
+
+
+def test_the_authority_has_a_way_out_only_to_a_siem_that_somebody_asked_for(
+    repository: Path, tmp_path: Path
+) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: kustomize's own build did not run")
+    shutil.copytree(repository / "deploy" / "k8s", tmp_path / "k8s")
+    overlay = tmp_path / "k8s" / "overlays" / "production" / "kustomization.yaml"
+    overlay.write_text(f"{overlay.read_text()}components: [../../components/siem]\n")
+
+    built = subprocess.run(
+        ["kubectl", "kustomize", str(overlay.parent)], check=True, capture_output=True, text=True
+    ).stdout
+
+    documents = list(yaml.safe_load_all(built))
+    for document in documents:
+        kubernetes_validate.validate(document, "1.31", strict=True)
+    policy = _of_kind(documents, "NetworkPolicy")["cert-worker-to-siem"]
+    assert policy["metadata"]["namespace"] == "pulse"
+    (rule,) = policy["spec"]["egress"]
+    assert [(peer["ipBlock"]["cidr"], rule["ports"]) for peer in rule["to"]] == [
+        ("192.0.2.10/32", [{"protocol": "TCP", "port": 6514}])
+    ]
+    data = _of_kind(documents, "ConfigMap")["cert-worker"]["data"]
+    mounts = _pod(_of_kind(documents, "Deployment")["cert-worker"])["containers"][0]["volumeMounts"]
+    folders = {mount["mountPath"] for mount in mounts}
+    assert data["AUDIT_SYSLOG_CA_FILE"].rpartition("/")[0] in folders
+    assert data["AUDIT_HEADS_DIRECTORY"] in folders
