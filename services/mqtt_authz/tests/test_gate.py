@@ -128,6 +128,8 @@ async def test_service_is_let_in_by_password_and_gets_the_shared_filters(broker:
         "tenant/+/device/+/telemetry",
         "tenant/+/device/+/state",
         "tenant/+/device/+/command/ack",
+        "tenant/+/device/+/cert/renew",
+        "tenant/+/device/+/cert/issued",
         "tenant/+/device/+/command",
         "tenant/+/device/+/limits",
         "#",

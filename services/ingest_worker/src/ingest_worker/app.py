@@ -13,6 +13,7 @@ from ingest_worker.letters import Letters
 from ingest_worker.link import Link
 from ingest_worker.pipeline import Pipeline
 from ingest_worker.receipts import Receipts
+from ingest_worker.renewals import Renewals
 from ingest_worker.routes import endpoints
 from ingest_worker.toll import Toll
 from ingest_worker.writer import Writer
@@ -52,7 +53,9 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     buckets, known = Buckets(), plans.Plans(plans.reader(database))
     receipts = Receipts(database, system_clock)
     pipeline = Pipeline(bus, Toll(buckets, known, receipts))
-    link = Link(target, pipeline.process, system_clock)
+    renewals = Renewals(bus, pipeline.process)
+    link = Link(target, renewals.process, system_clock)
+    renewals.answer_over(link)
     commands = Commands(link, database, system_clock)
     late = Late(bus, buckets, known)
     runtime.readiness.add("mqtt", link.check)

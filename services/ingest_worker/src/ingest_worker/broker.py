@@ -14,6 +14,7 @@ FILTERS = (
     "$share/ingest/tenant/+/device/+/telemetry",
     "$share/ingest/tenant/+/device/+/state",
     "$share/ingest/tenant/+/device/+/command/ack",
+    "$share/ingest/tenant/+/device/+/cert/renew",
 )
 
 

@@ -84,6 +84,8 @@ SERVICE_RULES = {
         Rule(Action.SUBSCRIBE, "tenant/+/device/+/telemetry"),
         Rule(Action.SUBSCRIBE, "tenant/+/device/+/state"),
         Rule(Action.SUBSCRIBE, "tenant/+/device/+/command/ack"),
+        Rule(Action.SUBSCRIBE, "tenant/+/device/+/cert/renew"),
+        Rule(Action.PUBLISH, "tenant/+/device/+/cert/issued"),
         Rule(Action.PUBLISH, "tenant/+/device/+/command"),
         Rule(Action.PUBLISH, "tenant/+/device/+/limits"),
     )

@@ -8,6 +8,7 @@ from mqtt_authz import store, tenant_cuts
 from mqtt_authz.broker import EmqxAdapter
 from mqtt_authz.denials import Denials
 from mqtt_authz.dry_run import DryRun
+from mqtt_authz.first_use import FirstUses
 from mqtt_authz.handlers import Gate
 from mqtt_authz.hearing import Hearing
 from mqtt_authz.revocation import SUBJECTS, Revocation
@@ -77,6 +78,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     runtime.spawn("hearing", hearing.run())
     denials = Denials(database=database, clock=system_clock)
     runtime.spawn("denials", denials.run())
+    first_uses = FirstUses(database=database, clock=system_clock)
+    runtime.spawn("first uses", first_uses.run())
 
     dry_run = DryRun(database=database, clock=system_clock)
     await bus.answer(events.DryRunRequest, dry_run.answer)
@@ -87,6 +90,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         denials=denials,
         admin_password=settings.mqtt_admin_password.get_secret_value().encode(),
         clock=system_clock,
+        on_first_use=first_uses.note,
     )
     secret = SharedSecret.from_settings(settings)
     return build_app(endpoints(gate, runtime.readiness), secret.authenticate)

@@ -43,6 +43,8 @@ class Standing:
     issuer_active: bool
     device_active: bool
     tenant_active: bool
+    awaits_first_use: bool = False
+    """A renewal that the device has not connected with yet: the CA wants to hear of it."""
 
     @property
     def good(self) -> bool:

@@ -55,6 +55,8 @@ class Gate:
     denials: Denials
     admin_password: bytes
     clock: Clock
+    on_first_use: Callable[[DeviceCertificate], None] | None = None
+    """Told of each device that is let in with a renewed certificate nobody has used; must not wait or fail."""
 
     async def connect(self, request: Request, _: Principal) -> Response:
         verdict = await _judged(request, self._judge_connect)
@@ -96,9 +98,15 @@ class Gate:
         if verdict is None:
             standing = known.standing if known else await self.standings.find(holder)
             verdict = domain.admit_device(holder, standing)
+            if standing is not None and standing.awaits_first_use:
+                self._note_first_use(holder, verdict)
         if isinstance(verdict, Denied):
             self._note_connect(connect, holder, verdict)
         return verdict
+
+    def _note_first_use(self, holder: DeviceCertificate, verdict: Admitted | Denied) -> None:
+        if self.on_first_use is not None and isinstance(verdict, Admitted):
+            self.on_first_use(holder)
 
     async def _judge_act(self, body: bytes) -> Allowed | Denied:
         act = emqx.parse_act(body)

@@ -26,7 +26,8 @@ _STANDINGS = """
            c.status = 'valid'  AS certificate_valid,
            i.status NOT IN ('retired', 'revoked') AS issuer_active,
            d.status = 'active' AS device_active,
-           t.status = 'active' AS tenant_active
+           t.status = 'active' AS tenant_active,
+           c.renewal AND c.first_used_at IS NULL AS awaits_first_use
       FROM certificates c
       JOIN issuers i ON i.issuer_id = c.issuer_id
       JOIN devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
@@ -100,7 +101,8 @@ _CERTIFICATE = """
            c.status = 'valid'  AS certificate_valid,
            i.status NOT IN ('retired', 'revoked') AS issuer_active,
            d.status = 'active' AS device_active,
-           t.status = 'active' AS tenant_active
+           t.status = 'active' AS tenant_active,
+           c.renewal AND c.first_used_at IS NULL AS awaits_first_use
       FROM devices d
       JOIN tenants t ON t.tenant_id = d.tenant_id
       LEFT JOIN certificates c ON c.tenant_id = d.tenant_id AND c.device_id = d.device_id
@@ -175,6 +177,7 @@ def _standing(row: Row) -> Standing:
         issuer_active=row["issuer_active"],
         device_active=row["device_active"],
         tenant_active=row["tenant_active"],
+        awaits_first_use=row["awaits_first_use"],
     )
 
 
