@@ -17,6 +17,7 @@ from tests.integration.sql_reach import (
 )
 from tests.integration.waiting import eventually
 from tests.integration.world import reading
+from tests.isolation_rows import plant
 
 from pulse_local.seed import ACME, GLOBEX
 
@@ -73,8 +74,12 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
     "pulse_ingest": {
         "billing_entitlements": _SEE,
         "devices": _SEE,
-        "telemetry": {*_SEE, "insert"},
+        # It deletes what a plan no longer keeps.
+        "telemetry": {*_SEE, "insert", "delete"},
         "device_last_state": {*_SEE, "insert", "update"},
+        "dead_letters": {*_SEE, "insert", "update", "delete"},
+        "limit_receipts": {*_SEE, "insert", "update", "delete"},
+        "commands": {*_SEE, "insert", "update"},
     },
     "pulse_provision": {"tenants": {*_SEE, "insert"}},
     # Its own service's events, which it wrote itself.
@@ -149,6 +154,8 @@ def examples(world: World, device_a: Device, device_b: Device) -> dict[str, str]
             [ACME, device_a.device_id],
         )
         _bill(database)
+        for table in ("dead_letters", "limit_receipts", "commands"):
+            plant(database, table, ACME)
         return eventually(lambda: _with_readings(database), "A's reading in its tables")
 
 
