@@ -1,0 +1,130 @@
+"""One HTTP call of a customer's address: bounded in time and in what is read of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import httpcore2
+
+from delivery_worker.sockets import DnsResolver, GuardedNetwork
+from delivery_worker.targets import Rules, TargetRefused, read_target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from delivery_worker.sockets import Resolver
+
+Stage = Literal["before", "during", "after"]
+"""How far a call came: nothing was sent, no whole answer came, an answer came."""
+
+MOST_SHOWN_BYTES = 1024
+MOST_READ_BYTES = 16 * 1024
+KEPT_CONNECTIONS = 500
+KEEP_SECONDS = 20.0
+_GOOD = range(200, 300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What came of a call; ``error`` is None when the answer was good.  ``body`` is at most 1 KiB."""
+
+    stage: Stage
+    latency_ms: int
+    status: int | None = None
+    error: str | None = None
+    body: str = ""
+
+    @property
+    def delivered(self) -> bool:
+        return self.error is None
+
+
+class Caller:
+    """Calls what ``rules`` allow; redirects are not followed."""
+
+    def __init__(
+        self, rules: Rules, resolver: Resolver | None = None, trust: ssl.SSLContext | None = None
+    ) -> None:
+        self._rules = rules
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=trust or ssl.create_default_context(),
+            max_connections=None,
+            max_keepalive_connections=KEPT_CONNECTIONS,
+            keepalive_expiry=KEEP_SECONDS,
+            network_backend=GuardedNetwork(rules, resolver or DnsResolver()),
+        )
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float
+    ) -> Attempt:
+        """POST ``body``; everything that can happen is an ``Attempt``."""
+        began = time.monotonic()
+        stage: Stage = "before"
+        status: int | None = None
+        shown = ""
+        error: str | None
+        try:
+            async with asyncio.timeout(seconds):
+                status, read = await self._post(url, headers, body)
+            stage = "after"
+            shown = _shown(read)
+            error = None if status in _GOOD else f"the endpoint answered {status}"
+        except TargetRefused as refused:
+            error = str(refused)
+        except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+            error = "no connection, or no trusted TLS, could be made"
+        except TimeoutError:
+            stage, error = "during", f"no whole answer within {seconds:g} s"
+        except (
+            httpcore2.NetworkError,
+            httpcore2.ProtocolError,
+            httpcore2.TimeoutException,
+            OSError,
+        ):
+            stage, error = "during", "the connection broke, or the answer was not HTTP"
+        return Attempt(
+            stage=stage,
+            latency_ms=round((time.monotonic() - began) * 1000),
+            status=status,
+            error=error,
+            body=shown,
+        )
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        target = read_target(url, self._rules)
+        whole = httpcore2.URL(
+            scheme=target.scheme.encode(),
+            host=target.host.encode(),
+            port=target.port,
+            target=target.path.encode(),
+        )
+        given: list[tuple[bytes | str, bytes | str]] = list(
+            {
+                "host": target.authority,
+                "content-length": str(len(body)),
+                "accept-encoding": "identity",
+                "user-agent": "Pulse-Webhooks/1",
+                **headers,
+            }.items()
+        )
+        async with self._pool.stream("POST", whole, headers=given, content=body) as response:
+            read = bytearray()
+            async for part in response.aiter_stream():
+                read += part
+                # Leaving early closes the connection: an endless answer ends here.
+                if len(read) >= MOST_READ_BYTES:
+                    break
+            return response.status, bytes(read[:MOST_SHOWN_BYTES])
+
+
+def _shown(read: bytes) -> str:
+    """Return what a person may see: at most 1 KiB when written again, and nothing that the database refuses."""
+    text = read.decode(errors="replace").replace("\x00", "�")
+    return text.encode()[:MOST_SHOWN_BYTES].decode(errors="ignore")

@@ -1,0 +1,203 @@
+"""What is really connected to: a name server that changes its mind, redirects, endless and silent answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import ssl
+from typing import TYPE_CHECKING
+
+import dns.asyncresolver
+import pytest
+from dnslib import AAAA, QTYPE, RR, A  # type: ignore[import-untyped]  # it has no types
+from dnslib.server import BaseResolver, DNSServer  # type: ignore[import-untyped]  # it has no types
+from services.delivery_worker.tests.endpoints import Endpoint, serving
+from tests.parts import free_port
+
+from delivery_worker.calls import MOST_SHOWN_BYTES, Caller
+from delivery_worker.sockets import DnsResolver
+from delivery_worker.targets import Rules
+from pulse_common.clock import system_clock
+from pulse_local.tls import ensure_tls_files
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from dnslib import DNSRecord
+
+pytestmark = pytest.mark.anyio
+
+LOOPBACK = (ipaddress.ip_network("127.0.0.1/32"),)
+
+
+class Names(BaseResolver):  # type: ignore[misc]  # dnslib has no types
+    """A name server of an attacker: each question gets the next answer, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.answers: list[list[str]] = [[]]
+        self.asked: list[str] = []
+
+    def resolve(self, request: DNSRecord, handler: object) -> DNSRecord:
+        reply = request.reply()
+        kind = QTYPE[request.q.qtype]
+        self.asked.append(kind)
+        answers = self.answers[min(len(self.asked) // 2, len(self.answers) - 1)]
+        for text in answers:
+            if (kind == "AAAA") == (":" in text):
+                record = AAAA(text) if ":" in text else A(text)
+                reply.add_answer(RR(request.q.qname, request.q.qtype, rdata=record, ttl=0))
+        return reply
+
+
+@pytest.fixture
+def names() -> Iterator[Names]:
+    names = Names()
+    names.port = free_port()
+    server = DNSServer(names, port=names.port, address="127.0.0.1")
+    server.start_thread()
+    yield names
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def resolver_of(names: Names) -> DnsResolver:
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port = ["127.0.0.1"], names.port
+    return DnsResolver(resolver)
+
+
+@contextlib.asynccontextmanager
+async def calling(
+    port: int, names: Names | None = None, *, open_loopback: bool = True
+) -> AsyncIterator[Caller]:
+    rules = Rules(
+        schemes=frozenset({"http"}),
+        ports=frozenset({port}),
+        networks=LOOPBACK if open_loopback else (),
+    )
+    caller = Caller(rules, resolver_of(names) if names else None)
+    yield caller
+    await caller.close()
+
+
+async def test_name_that_leads_inside_is_not_connected_to(names: Names) -> None:
+    names.answers = [["127.0.0.1"]]
+    async with serving() as inside, calling(inside.port, names, open_loopback=False) as caller:
+        attempt = await caller.post(f"http://a.example:{inside.port}/", {}, b"{}", seconds=5)
+
+        assert (attempt.stage, attempt.status) == ("before", None)
+        assert inside.connections == 0
+
+
+@pytest.mark.parametrize("inside", ["127.0.0.1", "::1", "::ffff:7f00:1", "64:ff9b::7f00:1"])
+async def test_one_private_answer_among_public_ones_refuses_the_name(
+    names: Names, inside: str
+) -> None:
+    names.answers = [["8.8.8.8", "2606:4700:4700::1111", inside]]
+    async with serving() as endpoint, calling(endpoint.port, names, open_loopback=False) as caller:
+        attempt = await caller.post(f"http://a.example:{endpoint.port}/", {}, b"{}", seconds=5)
+
+        assert attempt.error == "the address is not on the public internet"
+        assert endpoint.connections == 0
+
+
+async def test_rebinding_between_check_and_connection_changes_nothing(names: Names) -> None:
+    # The first answer may be called; whoever asked again would be led to where nobody may go.
+    names.answers = [["127.0.0.1"], ["127.0.0.2"]]
+    async with serving() as allowed, calling(allowed.port, names) as caller:
+        first = await caller.post(f"http://a.example:{allowed.port}/", {}, b"{}", seconds=5)
+        asked_once = sorted(names.asked)
+        allowed.headers = ""
+        second_caller = Caller(
+            Rules(schemes=frozenset({"http"}), ports=frozenset({allowed.port}), networks=LOOPBACK),
+            resolver_of(names),
+        )
+        second = await second_caller.post(f"http://a.example:{allowed.port}/", {}, b"{}", seconds=5)
+        await second_caller.close()
+
+        assert first.delivered
+        assert asked_once == ["A", "AAAA"]
+        assert allowed.received[0].headers["host"] == f"a.example:{allowed.port}"
+        assert second.error == "the address is not on the public internet"
+        assert allowed.connections == 1
+
+
+async def test_name_without_an_address_fails_before_anything(names: Names) -> None:
+    async with calling(80, names) as caller:
+        attempt = await caller.post("http://nobody.example/", {}, b"{}", seconds=8)
+
+    assert (attempt.stage, attempt.error) == ("before", "the host's name has no address")
+
+
+async def test_redirects_are_answers_and_not_followed() -> None:
+    async with serving() as inside, serving() as outside, calling(outside.port) as caller:
+        outside.status = 302
+        outside.headers = f"location: {inside.url}\r\n"
+
+        attempt = await caller.post(outside.url, {}, b"{}", seconds=5)
+
+        assert (attempt.status, attempt.error) == (302, "the endpoint answered 302")
+        assert inside.connections == 0
+
+
+async def test_long_answer_is_cut_and_shown_up_to_a_kibibyte() -> None:
+    endpoint = Endpoint(body="\x00é".encode() * 5_000_000, echoes_challenge=False)
+    async with serving(endpoint), calling(endpoint.port) as caller:
+        attempt = await caller.post(endpoint.url, {}, b"{}", seconds=5)
+
+        assert attempt.delivered
+        assert 0 < len(attempt.body.encode()) <= MOST_SHOWN_BYTES
+        assert "\x00" not in attempt.body
+
+
+async def test_silent_endpoint_costs_its_time_and_no_more() -> None:
+    async with serving(Endpoint(hangs=True)) as endpoint, calling(endpoint.port) as caller:
+        attempt = await caller.post(endpoint.url, {}, b"{}", seconds=0.3)
+
+        assert attempt.stage == "during"
+        assert 250 <= attempt.latency_ms < 2000
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\nx"]
+)
+async def test_broken_answer_is_a_failed_attempt(answer: bytes) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(respond, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with calling(port) as caller:
+        attempt = await caller.post(f"http://127.0.0.1:{port}/", {}, b"{}", seconds=5)
+    server.close()
+
+    assert (attempt.stage, attempt.delivered) == ("during", False)
+
+
+async def test_tls_is_for_the_name_though_the_socket_gets_the_address(
+    names: Names, tmp_path: Path
+) -> None:
+    files = ensure_tls_files(tmp_path, system_clock())
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(files.certificate, files.key)
+    asked: list[str | None] = []
+    server_side.sni_callback = lambda _socket, name, _context: asked.append(name)
+    endpoint = Endpoint()
+    server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0, ssl=server_side)
+    port = server.sockets[0].getsockname()[1]
+    names.answers = [["127.0.0.1"]]
+    rules = Rules(ports=frozenset({port}), networks=LOOPBACK)
+    trust = ssl.create_default_context(cafile=str(files.ca))
+    caller = Caller(rules, resolver_of(names), trust)
+
+    # The certificate is localhost's: another name must not pass, though the address is the same.
+    attempt = await caller.post(f"https://other.example:{port}/", {}, b"{}", seconds=5)
+    await caller.close()
+    server.close()
+
+    assert asked == ["other.example"]
+    assert (attempt.stage, endpoint.received) == ("before", [])
