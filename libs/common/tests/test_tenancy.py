@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -213,6 +214,90 @@ async def test_broken_rules_have_names(
                 await tx.execute(insert_token, {"t": a, "d": theirs, "h": bytes(32)})
 
 
+async def test_first_statement_is_the_tenants_own(
+    opened: Open, two_tenants: tuple[TenantId, TenantId]
+) -> None:
+    a, b = two_tenants
+    async with opened("svc_ui_iot") as database:
+        for tenant in (a, b, a):
+            async with database.tenant_connection(tenant) as tx:
+                found = await tx.one(
+                    "SELECT current_user::text AS who, current_setting('app.tenant_id') AS tenant,"
+                    " (SELECT array_agg(tenant_id) FROM devices) AS rows"
+                )
+
+            assert found == {"who": "pulse_app", "tenant": str(tenant), "rows": [tenant]}
+
+
+async def test_first_statement_is_skipped_when_the_role_is_refused(
+    opened: Open, superuser: psycopg.Connection
+) -> None:
+    superuser.execute("CREATE SEQUENCE witness; GRANT USAGE ON witness TO PUBLIC")
+    try:
+        async with opened("svc_ui_iot") as database:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="set role"):
+                async with database.service_connection("pulse_ca") as tx:
+                    await tx.one("SELECT nextval('witness') AS n")
+
+        assert superuser.execute("SELECT is_called FROM witness").fetchone() == (False,)
+    finally:
+        superuser.execute("DROP SEQUENCE witness")
+
+
+async def test_first_statement_that_takes_too_long_is_not_repeated(
+    opened: Open, superuser: psycopg.Connection
+) -> None:
+    async def dawdle(database: Database) -> None:
+        async with database.tenant_connection(TenantId(uuid4())) as tx:
+            await tx.one("SELECT nextval('witness') AS n, pg_sleep(30)")
+
+    superuser.execute("CREATE SEQUENCE witness; GRANT USAGE ON witness TO PUBLIC")
+    try:
+        async with opened("svc_delivery_worker") as database:
+            dawdling = asyncio.create_task(dawdle(database))
+            await asyncio.sleep(0.5)
+            superuser.execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = 'svc_delivery_worker'"
+            )
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                await dawdling
+
+        assert superuser.execute("SELECT last_value FROM witness").fetchone() == (1,)
+    finally:
+        superuser.execute("DROP SEQUENCE witness")
+
+
+async def test_error_of_the_first_statement_ends_the_transaction(
+    opened: Open, two_tenants: tuple[TenantId, TenantId]
+) -> None:
+    a, _ = two_tenants
+    async with opened("svc_ui_iot") as database:
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            async with database.tenant_connection(a) as tx:
+                with pytest.raises(psycopg.errors.DivisionByZero):
+                    await tx.one("SELECT 1 / 0 AS n")
+                await tx.one("SELECT 1 AS n")
+
+        assert await seen(database, a) == {a}
+
+
+async def test_first_statement_that_is_cancelled_leaves_no_trace_on_its_connection(
+    opened: Open, two_tenants: tuple[TenantId, TenantId]
+) -> None:
+    a, b = two_tenants
+    async with opened("svc_ui_iot") as database:
+
+        async def dawdle() -> None:
+            async with database.tenant_connection(a) as tx:
+                await tx.one("SELECT pg_sleep(30)")
+
+        for _ in range(4):  # more often than the pool has connections
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(dawdle(), 0.2)
+
+            assert await seen(database, b) == {b}
+
+
 @pytest.mark.slow
 async def test_absent_server_is_unavailable() -> None:
     database = Database("postgresql://svc_x:password@127.0.0.1:1/pulse", name="test")
@@ -244,7 +329,8 @@ async def test_lost_commit_is_unavailable(
     a, _ = two_tenants
     async with opened("svc_delivery_worker") as database:
         with pytest.raises(Unavailable):
-            async with database.tenant_connection(a):
+            async with database.tenant_connection(a) as tx:
+                await tx.one("SELECT 1 AS begun")
                 superuser.execute(
                     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                     " WHERE usename = 'svc_delivery_worker'"

@@ -2,7 +2,7 @@
 
 A login can read nothing by itself: each transaction here begins by taking a role (``SET LOCAL``, so that a pooled
 connection never carries it over) and, for tenant work, by naming the tenant that row-level security goes by.  Both are
-set with bound parameters, in one round trip with BEGIN.
+set with bound parameters, in one round trip with BEGIN and the first statement (``pulse_common.lease``).
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, LiteralString
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_dumps
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
-from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
 from pulse_common.ids import PLATFORM_TENANT, new_id
+from pulse_common.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
     from uuid import UUID
 
     from psycopg import AsyncConnection
@@ -45,9 +43,6 @@ ServiceRole = Literal[
     "pulse_billing",
 ]
 
-_ATTEMPTS = 3
-_BEGIN = "SELECT set_config('role', %s, true), set_config('app.tenant_id', %s, true)"
-_BEGIN_OPERATOR = f"{_BEGIN}, set_config('app.operator', %s, true)"
 _OPERATOR_AUDIT = """
     INSERT INTO audit_log (tenant_id, audit_id, actor_kind, actor_id, action, object_kind, object_id, outcome, reason,
                            details)
@@ -79,7 +74,7 @@ class ForeignKeyViolation(Exception):  # noqa: N818
 class Tx:
     """One open transaction under one role.  Queries are literals: the type checker refuses SQL made from data."""
 
-    _conn: AsyncConnection[DictRow]
+    _lease: Lease
 
     async def one(self, query: LiteralString, values: Mapping[str, Any] | None = None) -> Row:
         row = await self.one_or_none(query, values)
@@ -108,8 +103,7 @@ class Tx:
             RowsRefused: one of them cannot be read.
         """
         try:
-            async with self._conn.cursor().copy(query) as copy:
-                await copy.write(rows)
+            await self._lease.copy_in(query, rows)
         except psycopg.DataError as error:
             raise RowsRefused(str(error)) from error
 
@@ -117,7 +111,7 @@ class Tx:
         self, query: LiteralString, values: Mapping[str, Any] | None
     ) -> psycopg.AsyncCursor[DictRow]:
         try:
-            return await self._conn.execute(query, values)
+            return await self._lease.run(query, values)
         except psycopg.errors.UniqueViolation as error:
             raise UniqueViolation(error.diag.constraint_name or "") from error
         except psycopg.errors.ForeignKeyViolation as error:
@@ -179,44 +173,6 @@ class OperatorTx(TenantTx):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Lease:
-    """A begun transaction on a connection of the pool: commits on a clean exit, rolls back on any other.
-
-    By hand, since a stack of context managers costs a fifth of a short transaction (benchmarks/tenant_transaction.py).
-    """
-
-    conn: AsyncConnection[DictRow]
-    held: AbstractAsyncContextManager[AsyncConnection[DictRow]]
-
-    async def __aenter__(self) -> AsyncConnection[DictRow]:
-        return self.conn  # taken and begun already
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        away = await self._away(error)
-        try:
-            await self.held.__aexit__(kind, error, trace)
-        except psycopg.OperationalError as lost:
-            # Whether it was committed is not known: callers repeat what is safe to repeat.
-            raise Unavailable("the database is away") from lost
-        if away is not None:
-            raise away from error
-
-    async def _away(self, error: BaseException | None) -> Unavailable | None:
-        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-            # Demoted under us: it still answers SELECT 1, so never hand it out again.
-            await self.conn.close()
-            return Unavailable("the database is switching over")
-        if isinstance(error, psycopg.OperationalError) and (self.conn.broken or self.conn.closed):
-            return Unavailable("the database is away")
-        return None
-
-
 class Database:
     """A pool of one login.  Open it before use; every method is a transaction that commits on a clean exit."""
 
@@ -248,22 +204,22 @@ class Database:
         Raises:
             Unavailable: when no connection can be had within 5 s.
         """
-        async with await self._begin("pulse_app", str(tenant_id)) as conn:
-            yield TenantTx(conn, tenant_id)
+        async with self._lease("pulse_app", str(tenant_id)) as lease:
+            yield TenantTx(lease, tenant_id)
 
     @asynccontextmanager
     async def service_connection(self, role: ServiceRole) -> AsyncIterator[Tx]:
         """Yield a transaction under a service's own role, with no tenant named."""
-        async with await self._begin(role, "") as conn:
-            yield Tx(conn)
+        async with self._lease(role, "") as lease:
+            yield Tx(lease)
 
     @asynccontextmanager
     async def service_tenant_connection(
         self, role: ServiceRole, tenant_id: TenantId
     ) -> AsyncIterator[TenantTx]:
         """Yield a transaction under a service's own role that writes as one tenant."""
-        async with await self._begin(role, str(tenant_id)) as conn:
-            yield TenantTx(conn, tenant_id)
+        async with self._lease(role, str(tenant_id)) as lease:
+            yield TenantTx(lease, tenant_id)
 
     @asynccontextmanager
     async def operator_read_connection(
@@ -329,46 +285,18 @@ class Database:
     @asynccontextmanager
     async def catalogue_connection(self) -> AsyncIterator[Tx]:
         """Yield a transaction of the bare login, which can read the catalogue and no table."""
-        async with await self._begin("none", "") as conn:
-            yield Tx(conn)
+        async with self._lease("none", "") as lease:
+            yield Tx(lease)
 
     @asynccontextmanager
     async def _operator(self, role: str, asked: OperatorAccess) -> AsyncIterator[OperatorTx]:
         if not asked.actor.strip() or not asked.reason.strip():
             raise ValueError("operator access needs an actor and a reason")
         home = asked.tenants[0] if len(asked.tenants) == 1 else TenantId(PLATFORM_TENANT)
-        async with await self._begin(role, str(home), asked.actor) as conn:
-            tx = OperatorTx(conn, home, asked)
+        async with self._lease(role, str(home), asked.actor) as lease:
+            tx = OperatorTx(lease, home, asked)
             await tx.begin_record()
             yield tx
 
-    async def _begin(self, role: str, tenant: str, operator: str = "") -> _Lease:
-        """A restarted server leaves dead connections in the pool: weed them out and try again."""
-        trouble: Exception | None = None
-        for _ in range(_ATTEMPTS):
-            try:
-                return await self._enter(role, tenant, operator)
-            except psycopg.OperationalError as error:
-                trouble = error
-                await self._pool.check()
-        raise Unavailable("the database is away") from trouble
-
-    async def _enter(self, role: str, tenant: str, operator: str) -> _Lease:
-        """Take a connection, begin, and set role and tenant: one round trip.  Undone when it fails."""
-        held = self._pool.connection()
-        try:
-            conn = await held.__aenter__()
-        except PoolTimeout as error:
-            raise Unavailable("the database is away") from error
-        try:
-            # psycopg sends BEGIN with the first statement.  conn.transaction() would keep the whole
-            # transaction in pipeline mode, where row counts and errors come late.
-            async with conn.pipeline():
-                if operator:
-                    await conn.execute(_BEGIN_OPERATOR, [role, tenant, operator])
-                else:
-                    await conn.execute(_BEGIN, [role, tenant])
-        except BaseException as error:
-            await held.__aexit__(type(error), error, error.__traceback__)
-            raise
-        return _Lease(conn, held)
+    def _lease(self, role: str, tenant: str, operator: str = "") -> Lease:
+        return Lease(self._pool, role=role, tenant=tenant, operator=operator)
