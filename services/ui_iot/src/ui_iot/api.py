@@ -96,6 +96,7 @@ class Api:
                 name=body.name,
                 arguments=body.arguments,
                 actor_id=principal.subject,
+                expires_in_seconds=body.expires_in_seconds,
             ),
             events.CommandReply,
         )

@@ -72,6 +72,9 @@ class RevokeBody(Body):
 class CommandBody(Body):
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")
     arguments: dict[str, Argument] = Field(default_factory=dict, max_length=32)
+    expires_in_seconds: int = Field(
+        default=60, ge=1, le=86_400, description="After that the device must not obey it."
+    )
 
 
 class Query(BaseModel):

@@ -13,6 +13,8 @@ from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
 from ui_iot.session_operations import session_operations
 from ui_iot.team_operations import team_operations
+from ui_iot.telemetry_api import TelemetryApi
+from ui_iot.telemetry_operations import telemetry_operations
 
 if TYPE_CHECKING:
     from ui_iot.api import Api
@@ -35,7 +37,12 @@ def api_endpoints(
     gate: GateApi,
     audit_trail: AuditTrail,
 ) -> list[Endpoint]:
-    about_devices = [*operations(api, changes), *gate_operations(gate)]
+    over_time = TelemetryApi(db=api.db, clock=api.clock)
+    about_devices = [
+        *operations(api, changes),
+        *gate_operations(gate),
+        *telemetry_operations(over_time),
+    ]
     offered = [
         *about_devices,
         *session_operations(sessions),

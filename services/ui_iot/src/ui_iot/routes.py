@@ -9,12 +9,13 @@ from starlette.routing import BaseRoute, Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from pulse_common.http import Endpoint, Guarded, Open
-from ui_iot import limits
+from ui_iot import limits, telemetry_pages
 from ui_iot.api_routes import ROOT, api_endpoints
 from ui_iot.audit_operations import audit_pages
 from ui_iot.gate_pages import GatePages
 from ui_iot.people import ADMINISTRATORS, ANYBODY, EVERYBODY
 from ui_iot.rendering import STATIC
+from ui_iot.telemetry_api import TelemetryApi
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,6 +73,7 @@ def endpoints(
         *_sessions(people.session_pages),
         *_devices(devices.pages),
         *_gate(GatePages(api=devices.gate)),
+        *telemetry_pages.endpoints(TelemetryApi(db=devices.api.db, clock=devices.api.clock)),
         *_team(people.team_pages),
         *audit_pages(audit),
     ]
