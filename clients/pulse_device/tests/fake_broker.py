@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 12, 14
 
@@ -39,6 +40,8 @@ class Behaviour:
     refuse_code: int | None = None
     swallow: int = 0  # so many publishes are not acknowledged and end the connection
     commands: list[bytes] = field(default_factory=list)
+    renew: Callable[[dict[str, Any]], bytes | None] | None = None
+    refused_serials: set[int] = field(default_factory=set)
 
 
 class FakeBroker:
@@ -115,6 +118,11 @@ class _Conversation:
             Connected(self._client_id, self._version, bool(flags & 2), dict(certificate))
         )
         code = self._broker.behaviour.refuse_code
+        if (
+            int(str(certificate.get("serialNumber", "0")), 16)
+            in self._broker.behaviour.refused_serials
+        ):
+            code = 5 if self._version == 4 else 0x87
         self._send(0x20, bytes([0, code or 0]) + self._no_properties())
         return code is None
 
@@ -128,16 +136,25 @@ class _Conversation:
             self._broker.behaviour.swallow -= 1
             return False
         self._send(0x40, identifier)
+        if topic.endswith("/cert/renew") and self._broker.behaviour.renew is not None:
+            answer = self._broker.behaviour.renew(message.content)
+            if answer is not None:
+                self._publish(topic.replace("renew", "issued"), answer, number=77)
         return True
+
+    def _publish(self, topic: str, payload: bytes, *, number: int) -> None:
+        head = len(topic).to_bytes(2, "big") + topic.encode() + number.to_bytes(2, "big")
+        self._send(0x32, head + self._no_properties() + payload)
 
     def _subscribe(self, body: bytes) -> None:
         identifier, rest = body[:2], body[2 + len(self._no_properties()) :]
         topic = rest[2 : 2 + int.from_bytes(rest[:2], "big")].decode()
         self._broker.subscribed.put(topic)
         self._send(0x90, identifier + self._no_properties() + b"\x01")
+        if topic.endswith("/cert/issued"):
+            return
         for number, command in enumerate(self._broker.behaviour.commands, start=1):
-            head = len(topic).to_bytes(2, "big") + topic.encode() + number.to_bytes(2, "big")
-            self._send(0x32, head + self._no_properties() + command)
+            self._publish(topic, command, number=number)
 
     def _no_properties(self) -> bytes:
         return b"\0" if self._version == 5 else b""

@@ -20,6 +20,7 @@ from pulse_device.link import Link
 from pulse_device.mqtt_client import make_client
 from pulse_device.outbox import Outbox
 from pulse_device.provisioning import parse_server, server_tls
+from pulse_device.renewal import Renewal
 from pulse_device.running import Parts, Runner
 from pulse_device.sampling import Sampler
 from pulse_device.sources import LineSource, MachineSource, Source, SourceThread
@@ -101,14 +102,17 @@ def run_command(terminal: Terminal, *, directory: DeviceDirectory, options: RunO
     journal = Journal(stream=terminal.stderr, clock=terminal.clock)
     with contextlib.closing(Waker()) as waker:
         outbox = Outbox(on_change=waker.wake)
+        tls, fraction = broker_tls(directory), random.SystemRandom().random
+        renewal = Renewal(
+            identity=identity, tls=tls, journal=journal, clock=terminal.clock, fraction=fraction
+        )
         link = Link(
-            client=make_client(
-                client_id=name.device_id, protocol=options.protocol, tls=broker_tls(directory)
-            ),
+            client=make_client(client_id=name.device_id, protocol=options.protocol, tls=tls),
             name=name,
             broker=identity.config.broker,
             outbox=outbox,
             journal=journal,
+            renewal=renewal,
         )
         parts = Parts(
             link=link,
@@ -116,9 +120,9 @@ def run_command(terminal: Terminal, *, directory: DeviceDirectory, options: RunO
             source=SourceThread(_source(terminal, options, name, outbox, journal), outbox),
             waker=waker,
             journal=journal,
-            lifetime=identity.lifetime,
+            renewal=renewal,
             clock=terminal.clock,
-            fraction=random.SystemRandom().random,
+            fraction=fraction,
             backoff=Backoff(),
         )
         runner = Runner(parts, exit_when_refused=options.exit_when_refused)

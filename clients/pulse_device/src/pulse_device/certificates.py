@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pulse_device.names import DeviceName
 
 LONGEST_CHAIN = 5
+RENEWAL_SPREAD = 0.05
+"""Devices that were enrolled on one day renew over this share of a lifetime."""
 
 
 class UntrustedCertificateError(Exception):
@@ -39,6 +41,11 @@ class Lifetime:
     def renewal_due(self, now: datetime) -> bool:
         """Past two thirds: time enough left to notice and repair a renewal that fails."""
         return now >= self.not_before + (self.not_after - self.not_before) * 2 / 3
+
+    def renew_at(self, fraction: float) -> datetime:
+        """Return when to ask for the next one: after two thirds, and not with everybody else at once."""
+        lifetime = self.not_after - self.not_before
+        return self.not_before + lifetime * (2 / 3 + RENEWAL_SPREAD * fraction)
 
     def days_left(self, now: datetime) -> int:
         return max(0, (self.not_after - now).days)

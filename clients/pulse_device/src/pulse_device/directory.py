@@ -3,6 +3,9 @@
 An enrolment first writes every file beside its final name (`*.pending`), config.json last. That
 last file is the commit: from then on the enrolment is finished by renaming, again at the next
 start when the power failed in between. Until then the previous identity stays whole and usable.
+
+A renewal has names of its own (`*.next`): its key and certificate lie beside those in use until the broker has let us
+in with them. Then `renewed` is written, the commit, and the files take their places.
 """
 
 from __future__ import annotations
@@ -44,6 +47,51 @@ class DeviceDirectory:
     @property
     def config(self) -> Path:
         return self.path / "config.json"
+
+    @property
+    def renewed(self) -> Path:
+        return self.path / "renewed"
+
+    @property
+    def has_next(self) -> bool:
+        """Say whether a renewed certificate waits for its first use."""
+        return successor(self.certificate).exists() and successor(self.key).exists()
+
+    def write_next(self, path: Path, content: bytes) -> None:
+        """Store a part of the renewal under way."""
+        try:
+            _write_beside(successor(path), content).replace(successor(path))
+            _sync_directory(self.path)
+        except OSError as error:
+            raise LocalFilesError(f"cannot write to {self.path}: {error.strerror}") from error
+
+    def commit_next(self) -> None:
+        """Put the renewed key and certificate in the place of those before, all or nothing."""
+        try:
+            _write_beside(self.renewed, b"").replace(self.renewed)
+            _sync_directory(self.path)
+        except OSError as error:
+            raise LocalFilesError(f"cannot write to {self.path}: {error.strerror}") from error
+        self.finish_renewal()
+
+    def finish_renewal(self) -> None:
+        """Finish a renewal that was committed but not yet renamed; nothing to do otherwise."""
+        if not self.renewed.exists():
+            return
+        try:
+            for path in (self.key, self.certificate, self.chain):
+                if successor(path).exists():
+                    successor(path).replace(path)
+            _sync_directory(self.path)
+            self.renewed.unlink()
+            _sync_directory(self.path)
+        except OSError as error:
+            raise LocalFilesError(f"cannot write to {self.path}: {error.strerror}") from error
+
+    def forget_next(self) -> None:
+        """Drop a renewal under way: another identity is about to take its place."""
+        for path in (self.certificate, self.chain, self.key):
+            successor(path).unlink(missing_ok=True)
 
     def prepare(self) -> None:
         """Make the directory, or make sure that the existing one is ours alone."""
@@ -96,6 +144,8 @@ class DeviceDirectory:
         if not pending(self.config).exists():
             return
         try:
+            # Of the identity that is about to go; a renewal of it must not be taken for one of the new.
+            self.forget_next()
             for path in (self.key, self.certificate, self.chain, self.broker_ca, self.config):
                 if pending(path).exists():
                     pending(path).replace(path)
@@ -106,6 +156,10 @@ class DeviceDirectory:
 
 def pending(path: Path) -> Path:
     return path.with_name(f"{path.name}.pending")
+
+
+def successor(path: Path) -> Path:
+    return path.with_name(f"{path.name}.next")
 
 
 def read(path: Path) -> bytes:

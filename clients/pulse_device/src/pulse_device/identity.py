@@ -34,6 +34,7 @@ class Identity:
 def load_identity(directory: DeviceDirectory) -> Identity:
     """Raise NotEnrolledError when there is nothing, LocalFilesError when it is damaged."""
     if directory.path.is_dir():
+        directory.finish_renewal()
         directory.finish_commit()
     if not directory.config.exists():
         raise NotEnrolledError(f"no device is enrolled in {directory.path}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from paho.mqtt.enums import LogLevel
 
 from pulse_device.commands import CommandError, acknowledgement, parse_command_id
-from pulse_device.endings import Left, judge_answer, judge_failure
+from pulse_device.endings import Left, Lost, Refused, judge_answer, judge_failure
 from pulse_device.mqtt_client import WINDOW, connect
 from pulse_device.outbox import Outgoing
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pulse_device.journal import Journal
     from pulse_device.names import DeviceName, Endpoint
     from pulse_device.outbox import Outbox
+    from pulse_device.renewal import Renewal
     from pulse_device.wake import Waker
 
 GOODBYE_SECONDS = 2.0
@@ -42,8 +43,12 @@ class Link:
         broker: Endpoint,
         outbox: Outbox,
         journal: Journal,
+        renewal: Renewal,
     ) -> None:
         self._name = name
+        self._renewal = renewal
+        self._control: set[int] = set()
+        self._topics: dict[int, str] = {}
         self._broker = broker
         self._outbox = outbox
         self._journal = journal
@@ -61,22 +66,48 @@ class Link:
         client.on_log = self._on_log
 
     def run_once(self, waker: Waker, leaving: Callable[[], bool]) -> Ended:
-        """Connect and stay until the connection ends or `leaving` says so."""
+        """Connect and stay until the connection ends, `leaving` says so, or a renewed certificate is to be tried."""
         self._forget_previous()
+        self._renewal.prepare()
+        ended = self._stay(waker, leaving)
+        if self._connected_at is not None or isinstance(ended, Left):
+            return ended
+        if self._renewal.not_connected() and isinstance(ended, Refused):
+            return Lost(ended.reason, 0.0)  # the pair before is not refused yet
+        return ended
+
+    def _stay(self, waker: Waker, leaving: Callable[[], bool]) -> Ended:
         try:
             connect(self._client, self._broker)
         except OSError as error:
             return judge_failure(str(error), 0.0)
         while self._client.socket() is not None and self._ended is None:
-            if leaving():
+            if leaving() or (self._connected_at is not None and self._renewal.wants_reconnect):
                 return self._leave(waker)
             self._turn(waker)
+            self._ask_for_renewal()
             self._publish_waiting()
         return self._ended or self._judge_loss()
+
+    def _ask_for_renewal(self) -> None:
+        if self._connected_at is None or self._client.socket() is None:
+            return
+        request = self._renewal.request()
+        if request is None:
+            return
+        self._subscribe(self._name.issued_topic)
+        self._control.add(self._client.publish(self._name.renew_topic, request, qos=1).mid)
+        self._journal.info("renewal_requested")
+
+    def _subscribe(self, topic: str) -> None:
+        _, mid = self._client.subscribe(topic, qos=1)
+        if mid is not None:
+            self._topics[mid] = topic
 
     def _forget_previous(self) -> None:
         self._connected_at = None
         self._ended = None
+        self._topics.clear()
         self._last_error = ""
 
     def _turn(self, waker: Waker) -> None:
@@ -127,6 +158,7 @@ class Link:
             self._ended = judge_answer(reason)
             return
         self._connected_at = time.monotonic()
+        self._renewal.connected()
         self._outbox.go_online()
         self._journal.info(
             "connected",
@@ -135,7 +167,7 @@ class Link:
             waiting=self._outbox.waiting(),
         )
         # Asked for each time: a broker that lost its sessions would otherwise stay silent.
-        self._client.subscribe(self._name.command_topic, qos=1)
+        self._subscribe(self._name.command_topic)
 
     def _on_disconnect(
         self,
@@ -155,7 +187,7 @@ class Link:
         self,
         _client: Client,
         _userdata: object,
-        _mid: int,
+        mid: int,
         reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
@@ -163,16 +195,19 @@ class Link:
             if reason.is_failure:
                 self._journal.warning("subscription_refused", reason=reason)
             else:
-                self._journal.info("subscribed", topic=self._name.command_topic)
+                self._journal.info("subscribed", topic=self._topics.get(mid, ""))
 
     def _on_publish(
         self,
         _client: Client,
         _userdata: object,
-        _mid: int,
+        mid: int,
         reason: ReasonCode,
         _properties: Properties,
     ) -> None:
+        if mid in self._control:
+            self._control.discard(mid)
+            return
         self.unacknowledged -= 1
         if reason.is_failure:
             self._journal.warning("publish_refused", reason=reason)
@@ -180,6 +215,9 @@ class Link:
         self.published += 1
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        if message.topic == self._name.issued_topic:
+            self._renewal.take(bytes(message.payload))
+            return
         try:
             command_id = parse_command_id(bytes(message.payload))
         except CommandError as error:

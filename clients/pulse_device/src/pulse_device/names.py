@@ -59,6 +59,14 @@ class DeviceName:
         return f"{self._root}/command/ack"
 
     @property
+    def renew_topic(self) -> str:
+        return f"{self._root}/cert/renew"
+
+    @property
+    def issued_topic(self) -> str:
+        return f"{self._root}/cert/issued"
+
+    @property
     def _root(self) -> str:
         return f"tenant/{self.tenant_id}/device/{self.device_id}"
 

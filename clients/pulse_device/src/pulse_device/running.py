@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pulse_device.backoff import Backoff
-    from pulse_device.certificates import Lifetime
     from pulse_device.endings import Ended
     from pulse_device.journal import Journal
     from pulse_device.link import Link
     from pulse_device.outbox import Outbox
+    from pulse_device.renewal import Renewal
     from pulse_device.sources import SourceThread
     from pulse_device.wake import Waker
 
@@ -35,7 +35,7 @@ class Parts:
     source: SourceThread
     waker: Waker
     journal: Journal
-    lifetime: Lifetime
+    renewal: Renewal
     clock: Callable[[], datetime]
     fraction: Callable[[], float]
     backoff: Backoff
@@ -106,7 +106,7 @@ class Runner:
             self._tell_dropped()
 
     def _warn_about_certificate(self) -> None:
-        lifetime, now = self._parts.lifetime, self._parts.clock()
+        lifetime, now = self._parts.renewal.lifetime, self._parts.clock()
         if lifetime.expired(now):
             self._parts.journal.warning("certificate_expired", not_after=lifetime.not_after)
         elif lifetime.renewal_due(now):
