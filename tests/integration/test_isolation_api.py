@@ -30,6 +30,7 @@ BODIES: dict[str, dict[str, dict[str, str]]] = {
     "/devices/{device_id}/revoke": {"data": {"reason": "keyCompromise"}},
     "/api/v2/devices/{device_id}/revoke": {"json": {"reason": "keyCompromise"}},
     "/api/v2/devices/{device_id}/commands": {"json": {"name": "open-valve"}},
+    "/api/v2/devices/{device_id}/dry-run": {"json": {"action": "publish", "topic": "a"}},
     "/api/v1/provision/devices/{device_id}/enrolment-tokens": {"json": {}},
 }
 

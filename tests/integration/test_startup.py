@@ -22,6 +22,8 @@ pytestmark = pytest.mark.integration
 
 EX_CONFIG = 78
 SHORT = "pa55"
+# Made by somebody else's mail server or token: how long they are is not ours to say.
+OF_OTHERS = {"PKCS11_PIN", "SMTP_PASSWORD"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def test_short_secrets_are_all_named_at_once_beside_what_is_missing(
 
     assert refusal.code == EX_CONFIG
     # Missing: all that is no secret. Short: all that is.
-    assert refusal.names() >= _required(service) | _secrets(service)
+    assert refusal.names() >= _required(service) | (_secrets(service) - OF_OTHERS)
     assert len(_secrets(service)) >= 2
 
 

@@ -210,6 +210,7 @@ class Environments:
             "PAGE_REQUESTS_PER_MINUTE": "10000",
             "TENANT_REQUESTS_PER_MINUTE": "20000",
             "LIVE_CONNECTIONS_PER_MINUTE": "10000",
+            "INVITATIONS_PER_HOUR": "10000",
         }
 
     def _provision_api(self) -> Environment:

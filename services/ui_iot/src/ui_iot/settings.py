@@ -50,6 +50,7 @@ class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
     step_up_acr: str = Field(default="", pattern=r"^[A-Za-z0-9._:/-]{0,100}$")
     auth_attempts_per_minute: int = Field(default=30, ge=1)
     live_connections_per_minute: int = Field(default=120, ge=1)
+    invitations_per_hour: int = Field(default=60, ge=1)
     api_requests_per_minute: int = Field(default=600, ge=1)
     page_requests_per_minute: int = Field(default=300, ge=1)
     tenant_requests_per_minute: int = Field(default=3000, ge=1)

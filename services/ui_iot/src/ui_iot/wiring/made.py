@@ -135,6 +135,7 @@ def _rates(settings: Settings) -> Rates:
     return Rates(
         auth_per_minute=settings.auth_attempts_per_minute,
         live_per_minute=settings.live_connections_per_minute,
+        invitations_per_hour=settings.invitations_per_hour,
         api_per_minute=settings.api_requests_per_minute,
         pages_per_minute=settings.page_requests_per_minute,
         tenant_per_minute=settings.tenant_requests_per_minute,
