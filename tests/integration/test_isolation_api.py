@@ -33,6 +33,8 @@ BODIES: dict[str, dict[str, dict[str, str]]] = {
     "/api/v2/devices/{device_id}/dry-run": {"json": {"action": "publish", "topic": "a"}},
     "/api/v1/provision/devices/{device_id}/enrolment-tokens": {"json": {}},
 }
+#: What a reading route must be asked besides.
+QUERIES = {"/api/v2/devices/{device_id}/readings/buckets": {"metric": "load"}}
 
 
 class Unused(int):
@@ -123,5 +125,6 @@ def test_what_was_tried_has_changed_nothing(alice: Person, device_a: Device) -> 
 
 def _call(person: Person, kind: str, method: str, path: str, device_id: str) -> httpx2.Response:
     client = person.browser if kind == "session" else person.api
-    body: dict[str, Any] = {} if method == "GET" else dict(BODIES[path])
+    body: dict[str, Any]
+    body = {"params": QUERIES.get(path)} if method == "GET" else dict(BODIES[path])
     return client.request(method, path.replace("{device_id}", device_id), **body)
