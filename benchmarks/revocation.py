@@ -56,6 +56,7 @@ SESSIONS = 5_000
 REVOKED = 500
 PER_SECOND = 25.0
 CALL_SECONDS = 0.003
+KICKED_SIDE_BY_SIDE = 10
 WAIT_SECONDS = 120.0
 TENANT, ISSUER = uuid4(), uuid4()
 FILL: tuple[LiteralString, ...] = (
@@ -93,8 +94,8 @@ REVOKE: LiteralString = """
 class StandIn:
     """A broker in memory.  A session that is kicked without a ban publishes its will."""
 
-    def __init__(self) -> None:
-        self.sessions = {str(UUID(int=number)) for number in range(1, SESSIONS + 1)}
+    def __init__(self, sessions: int) -> None:
+        self.sessions = {str(UUID(int=number)) for number in range(1, sessions + 1)}
         self.banned: set[str] = set()
         self.wills = 0
 
@@ -104,6 +105,8 @@ class StandIn:
             Route("/api/v5/banned", self.ban, methods=["POST"]),
             Route("/api/v5/banned", self.bans, methods=["GET"]),
             Route("/api/v5/clients", self.clients, methods=["GET"]),
+            Route("/api/v5/clients/kickout/bulk", self.kick_many, methods=["POST"]),
+            Route("/api/v5/banned/clientid/{id}", self.unban, methods=["DELETE"]),
             Route(f"{client}/authorization/cache", self.nothing, methods=["DELETE"]),
             Route(client, self.kick, methods=["DELETE"]),
             Route(client, self.show, methods=["GET"]),
@@ -117,19 +120,39 @@ class StandIn:
         self.banned.add((await request.json())["who"])
         return JSONResponse({})
 
+    async def unban(self, request: Request) -> Response:
+        await asyncio.sleep(CALL_SECONDS)
+        name = request.path_params["id"]
+        if name not in self.banned:
+            return JSONResponse({"code": "NOT_FOUND"}, 404)
+        self.banned.remove(name)
+        return Response(status_code=204)
+
     async def bans(self, request: Request) -> Response:
         rows = [{"as": "clientid", "who": one, "by": "mqtt_authz"} for one in sorted(self.banned)]
         return _page(request, rows)
 
     async def clients(self, request: Request) -> Response:
-        return _page(request, [{"clientid": one} for one in sorted(self.sessions)])
+        await asyncio.sleep(CALL_SECONDS)
+        named = set(request.query_params.getlist("clientid"))
+        found = self.sessions & named if named else self.sessions
+        return _page(request, [{"clientid": one} for one in sorted(found)])
 
     async def kick(self, request: Request) -> Response:
         await asyncio.sleep(CALL_SECONDS)
-        name = request.path_params["id"]
+        self._end(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def kick_many(self, request: Request) -> Response:
+        names = await request.json()
+        await asyncio.sleep(CALL_SECONDS * len(names) / KICKED_SIDE_BY_SIDE)
+        for name in names:
+            self._end(name)
+        return Response(status_code=204)
+
+    def _end(self, name: str) -> None:
         self.wills += name in self.sessions and name not in self.banned
         self.sessions.discard(name)
-        return Response(status_code=204)
 
     async def show(self, request: Request) -> Response:
         await asyncio.sleep(CALL_SECONDS)
@@ -152,8 +175,8 @@ def _page(request: Request, rows: list[dict[str, str]]) -> Response:
     return JSONResponse({"data": rows[start : start + limit], "meta": {"hasnext": more}})
 
 
-def serve_broker(port: int) -> None:
-    uvicorn.run(StandIn().app(), host="127.0.0.1", port=port, log_level="warning")
+def serve_broker(port: int, sessions: int) -> None:
+    uvicorn.run(StandIn(sessions).app(), host="127.0.0.1", port=port, log_level="warning")
 
 
 def start_gate(cluster: Postgres, nats: Nats, broker_port: int) -> subprocess.Popen[bytes]:
@@ -228,7 +251,7 @@ def run(cluster: Postgres, nats: Nats) -> list[str]:
     """Measure, print, and return what missed its target."""
     broker_port = free_port()
     broker = multiprocessing.get_context("spawn").Process(
-        target=serve_broker, args=(broker_port,), daemon=True
+        target=serve_broker, args=(broker_port, SESSIONS), daemon=True
     )
     broker.start()
     wait_for_port(broker_port, 30)
@@ -241,7 +264,7 @@ def run(cluster: Postgres, nats: Nats) -> list[str]:
             with relaying(cluster, nats):
                 revoke_all(connection)
                 seconds = confirmed(connection)
-                left = _left(broker_port)
+                remains = left(broker_port)
         finally:
             gate.send_signal(signal.SIGTERM)
             gate.wait(20)
@@ -251,12 +274,12 @@ def run(cluster: Postgres, nats: Nats) -> list[str]:
     p50, p99 = (seconds[int(len(seconds) * part)] for part in (0.5, 0.99))
     print(f"revocation to silence  p50 {p50:.3f} s, p99 {p99:.3f} s (below {MOST_P99_SECONDS:.0f})")
     print(f"slowest                {seconds[-1]:.3f} s of {REVOKED}, {PER_SECOND:.0f} a second")
-    print(f"left                   {left}")
-    wrong = left != {"wills": 0, "sessions": SESSIONS - REVOKED}
+    print(f"left                   {remains}")
+    wrong = remains != {"wills": 0, "sessions": SESSIONS - REVOKED}
     return ["p99"] * (p99 >= MOST_P99_SECONDS) + ["silence"] * wrong
 
 
-def _left(port: int) -> object:
+def left(port: int) -> object:
     import httpx2  # noqa: PLC0415 -- only here
 
     return httpx2.get(f"http://127.0.0.1:{port}/wills", trust_env=False).json()

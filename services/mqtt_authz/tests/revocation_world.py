@@ -68,6 +68,14 @@ class FakeBroker:
             return
         self.held.discard(device)
 
+    async def kick_all(self, devices: Sequence[UUID]) -> None:
+        for device in devices:
+            await self.kick(device)
+
+    async def left_of(self, devices: Sequence[UUID]) -> set[UUID]:
+        self._called("confirm")
+        return self.held & set(devices)
+
     async def purge_retained(self, topics: Sequence[str]) -> None:
         self._called("purge")
         self.retained -= set(topics)

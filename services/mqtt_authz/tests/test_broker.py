@@ -143,7 +143,7 @@ async def test_anything_else_confirms_nothing(
     act: str, answer: tuple[int, object] | Exception
 ) -> None:
     with pytest.raises(BrokerFailed):
-        await ACTS[act](Emqx(answer).adapter())
+        await ACTS[act](Emqx(answer, answer).adapter())
 
 
 async def test_real_adapter_is_addressed_and_authenticated() -> None:
@@ -153,3 +153,32 @@ async def test_real_adapter_is_addressed_and_authenticated() -> None:
             await adapter.kick(DEVICE)
     finally:
         await adapter.close()
+
+
+async def test_many_are_kicked_and_looked_for_in_few_calls() -> None:
+    devices = [UUID(int=number) for number in range(1, 151)]
+    answered = {"data": [{"clientid": str(devices[3])}], "meta": {"hasnext": False}}
+    stranger = {"data": [{"clientid": str(UUID(int=999))}], "meta": {"hasnext": False}}
+    emqx = Emqx((204, None), (200, answered), (200, stranger))
+
+    await emqx.adapter().kick_all(devices)
+    left = await emqx.adapter().left_of(devices)
+
+    assert left == {devices[3]}
+    assert [method for method, _ in emqx.asked] == ["POST", "GET", "GET"]
+    assert emqx.bodies[0] == [str(device) for device in devices]
+
+
+async def test_a_broker_that_does_not_say_who_is_left_confirms_nothing() -> None:
+    with pytest.raises(BrokerFailed):
+        await Emqx((404, {"code": "NOT_FOUND"})).adapter().left_of([DEVICE])
+    with pytest.raises(BrokerFailed):
+        await Emqx((500, None)).adapter().kick_all([DEVICE])
+
+
+async def test_connection_that_was_closed_while_idle_costs_no_failure() -> None:
+    emqx = Emqx(httpx2.RemoteProtocolError("Server disconnected"), (204, None))
+
+    await emqx.adapter().kick(DEVICE)
+
+    assert [method for method, _ in emqx.asked] == ["DELETE", "DELETE"]

@@ -125,7 +125,7 @@ async def test_late_word_of_a_suspension_cuts_nothing(
     assert broker.held == {device.device}
 
 
-@pytest.mark.parametrize("what", ["ban", "drop_cache", "kick", "confirm"])
+@pytest.mark.parametrize("what", ["ban", "kick", "confirm"])
 async def test_anything_short_of_a_confirmation_is_tried_again(
     cuts: TenantCuts, broker: FakeBroker, enrol: Enrol, superuser: psycopg.Connection, what: str
 ) -> None:

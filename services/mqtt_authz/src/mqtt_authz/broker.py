@@ -12,11 +12,14 @@ import httpx2
 from pulse_common.ids import parse_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from uuid import UUID
 
 CALL_SECONDS = 3.0
 PAGE = 1000
+KICKED_AT_ONCE = 500
+NAMED_AT_ONCE = 100
+"""Longer addresses than these names make are refused."""
 BY = "mqtt_authz"
 
 
@@ -52,10 +55,18 @@ class BrokerAdapter(Protocol):
         """End the connection and delete the session."""
         ...
 
+    async def kick_all(self, devices: Sequence[UUID]) -> None:
+        """Do as ``kick`` does, for many at once."""
+        ...
+
     async def purge_retained(self, topics: Sequence[str]) -> None: ...
 
     async def has_session(self, device: UUID) -> bool:
         """Whether a session is left, connected or not."""
+        ...
+
+    async def left_of(self, devices: Sequence[UUID]) -> set[UUID]:
+        """Find those of whom a session is left, connected or not."""
         ...
 
     def sessions(self) -> AsyncIterator[list[Session]]:
@@ -105,6 +116,11 @@ class EmqxAdapter:
     async def kick(self, device: UUID) -> None:
         await self._delete(f"/clients/{device}", absent="CLIENTID_NOT_FOUND")
 
+    async def kick_all(self, devices: Sequence[UUID]) -> None:
+        for some in _chunks(devices, KICKED_AT_ONCE):
+            answer = await self._call("POST", "/clients/kickout/bulk", [str(one) for one in some])
+            _expect(answer, HTTPStatus.NO_CONTENT)
+
     async def purge_retained(self, topics: Sequence[str]) -> None:
         for topic in topics:
             path = f"/mqtt/retainer/message/{quote(topic, safe='')}"
@@ -117,6 +133,14 @@ class EmqxAdapter:
         _expect(answer, HTTPStatus.OK)
         return True
 
+    async def left_of(self, devices: Sequence[UUID]) -> set[UUID]:
+        found: set[UUID] = set()
+        for some in _chunks(devices, NAMED_AT_ONCE):
+            named = "&".join(f"clientid={device}" for device in some)
+            async for rows in self._pages("/clients", f"&{named}"):
+                found |= {session.device for session in map(_session, rows) if session is not None}
+        return found & set(devices)
+
     async def sessions(self) -> AsyncIterator[list[Session]]:
         async for rows in self._pages("/clients"):
             yield [session for session in map(_session, rows) if session is not None]
@@ -127,10 +151,10 @@ class EmqxAdapter:
         ours = [row for row in found if row.get("as") == "clientid" and row.get("by") == BY]
         yield [device for device in (_uuid(row.get("who")) for row in ours) if device is not None]
 
-    async def _pages(self, path: str) -> AsyncIterator[list[dict[str, Any]]]:
+    async def _pages(self, path: str, filters: str = "") -> AsyncIterator[list[dict[str, Any]]]:
         number, more = 1, True
         while more:
-            answer = await self._call("GET", f"{path}?page={number}&limit={PAGE}")
+            answer = await self._call("GET", f"{path}?page={number}&limit={PAGE}{filters}")
             _expect(answer, HTTPStatus.OK)
             try:
                 page = answer.json()
@@ -150,9 +174,17 @@ class EmqxAdapter:
 
     async def _call(self, method: str, path: str, body: object = None) -> httpx2.Response:
         try:
-            return await self._client.request(method, path, json=body)
+            try:
+                return await self._client.request(method, path, json=body)
+            except httpx2.RemoteProtocolError:
+                # The broker closed an idle connection as we took it up; every act may be repeated.
+                return await self._client.request(method, path, json=body)
         except httpx2.HTTPError as error:
             raise BrokerFailed(f"{method} {path}: {type(error).__name__}") from error
+
+
+def _chunks(devices: Sequence[UUID], size: int) -> Iterator[Sequence[UUID]]:
+    return (devices[start : start + size] for start in range(0, len(devices), size))
 
 
 def _session(row: dict[str, Any]) -> Session | None:

@@ -2,8 +2,8 @@
 
 What is done depends on the tenant's row as it is, not on the order in which events arrive.  Each device is banned
 before it is kicked, because the ban alone keeps a will from being published (hazard 3); only when every ban is in place
-are the sessions looked for, so that one that was let in at the last moment is found.  What a device left retained
-stays: a suspension deletes nothing.
+are all kicked and the sessions looked for, so that one that was let in at the last moment is found.  Each session's
+remembered authorizations end with it.  What a device left retained stays: a suspension deletes nothing.
 """
 
 from __future__ import annotations
@@ -76,37 +76,37 @@ class TenantCuts:
         log.info("tenant_settled", active=active, devices=len(devices), seconds=round(seconds, 3))
 
     async def _cut(self, devices: Sequence[UUID]) -> None:
-        await _each(devices, self._silence)
-        await _each(devices, self._confirm)
+        await _each(devices, self._ban)
+        await self.broker.kick_all(devices)
+        if await self.broker.left_of(devices):
+            raise BrokerFailed("a session is left after the kick")
 
     async def _readmit(self, devices: Sequence[UUID]) -> None:
         await _each(devices, self._let_in)
 
-    async def _silence(self, device: UUID) -> None:
+    async def _ban(self, device: UUID) -> None:
         await self.broker.ban(device, "tenant suspended")
-        await self.broker.drop_authorization_cache(device)
-        await self.broker.kick(device)
-
-    async def _confirm(self, device: UUID) -> None:
-        if await self.broker.has_session(device):
-            raise BrokerFailed("a session is left after the kick")
 
     async def _let_in(self, device: UUID) -> None:
         await self.broker.unban(device)
 
 
 async def _each(devices: Sequence[UUID], act: Callable[[UUID], Awaitable[None]]) -> None:
-    """Do something for every device, a few at a time; the first failure is the whole's.
+    """Do something for every device, a few at a time; after a failure no more is begun.
 
     Raises:
         BrokerFailed: for any of them.
     """
-    for start in range(0, len(devices), AT_ONCE):
-        batch = (act(device) for device in devices[start : start + AT_ONCE])
-        results = await asyncio.gather(*batch, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+    waiting = iter(devices)
+
+    async def work() -> None:
+        for device in waiting:
+            await act(device)
+
+    results = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
 
 
 async def _record(tx: TenantTx, *, active: bool, devices: int, seconds: float) -> None:
