@@ -36,6 +36,7 @@ check: $(VENV)/.dev front-end ## format, lint, types, import rules, quick unit t
 
 test: $(VENV)/.dev front-end ## everything that can fail: unit tests, then journeys on a stack of their own
 	@tools/chromium.sh
+	@tools/softhsm.sh
 	@echo "==> unit tests"
 	@$(BIN)/pytest -q -n auto --dist worksteal
 	@echo "==> integration tests"
