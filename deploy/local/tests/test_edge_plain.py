@@ -30,6 +30,35 @@ def test_plain_http_takes_questions_about_certificates(running: RunningEdge, see
     assert status_of(_plain(running, "/pki/ocsp/x", "POST")) == 405
 
 
+@pytest.mark.parametrize("asked", ["MEow%2BSDBG", "MEow+SDBG/x//y==", "MEow%2fSDBG%2F%2f%3D%3d"])
+def test_questions_in_the_path_pass_as_they_are_written(
+    running: RunningEdge, seen: Seens, asked: str
+) -> None:
+    assert status_of(_plain(running, f"/pki/ocsp/{asked}", "GET")) == 200
+    assert seen.names() == ["cert_worker"]
+    assert [one.target for one in seen.requests] == [f"/pki/ocsp/{asked}"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "..%2fbundle.pem",
+        "../bundle.pem",
+        "a%2f..%2fb",
+        "a;b",
+        "a%00/b",
+        "a%25/b",
+        "a/%5cb",
+        "a/./b",
+    ],
+)
+def test_nothing_but_base64_hides_in_a_question(
+    running: RunningEdge, seen: Seens, asked: str
+) -> None:
+    assert status_of(_plain(running, f"/pki/ocsp/{asked}", "GET")) == 400
+    assert seen.names() == []
+
+
 def test_plain_http_takes_no_writes(running: RunningEdge, seen: Seens) -> None:
     assert status_of(_plain(running, "/pki/issuing.crl", "POST")) == 405
     assert seen.names() == []

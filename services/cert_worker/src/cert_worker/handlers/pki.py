@@ -69,7 +69,7 @@ class Pki:
         return Response(await self._ocsp.answer(body), media_type=OCSP_RESPONSE)
 
     async def ocsp_get(self, request: Request) -> Response:
-        """RFC 6960 appendix A.1: base64 in the path.  The edge passes on those without a slash; others use POST."""
+        """RFC 6960 appendix A.1: base64 in the path, whose slashes may be encoded or not; by now they are decoded."""
         try:
             body = base64.b64decode(request.path_params["request"], validate=True)
         except ValueError:
