@@ -209,6 +209,7 @@ async def open_rig(
     pace: Pace = HURRIED,
     verifier: JwtVerifier | None = None,
     step_up_acr: str = "",
+    rate_store: BoundedMemory | None = None,
 ) -> AsyncIterator[Rig]:
     """Open the service; ``verifier`` may be one of another identity provider than the tests' own."""
 
@@ -254,7 +255,7 @@ async def open_rig(
             public_url=PUBLIC_URL,
             readiness=Readiness(),
             notices=notices,
-            limiter=Limiter(BoundedMemory(), address_of=address_of),
+            limiter=Limiter(rate_store or BoundedMemory(), address_of=address_of),
             on_refused=AuthAudit(database, address_of=address_of).refused,
             trusted_proxies=PROXIES,
             rates=rates,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from services.ui_iot.tests.rig import ISSUER, claims_of, open_rig
+from services.ui_iot.tests.team import sign_in
 from services.ui_iot.tests.test_routes import ALL, GUARDED, named
 from services.ui_iot.tests.viewer import close_code, serving, watching
 
 from pulse_common.errors import Unavailable
 from pulse_common.http import Guarded, Open
+from pulse_common.ratelimit_store import BoundedMemory
 from ui_iot.limits import INVITING, Rates
 
 if TYPE_CHECKING:
@@ -191,3 +193,40 @@ async def test_live_views_are_limited_for_each_address_before_anything_is_looked
         assert refused.close_reason == "the limit live allows 2 requests in 60 seconds"
         # Let in as far as its first message, which never came.
         assert await close_code(elsewhere) == 4408
+
+
+class DeadStore(BoundedMemory):
+    """A store that is away."""
+
+    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        raise ConnectionError(f"nobody counts {key}, {limit}, {expiry}, {amount}")
+
+
+async def test_every_limit_lets_through_while_the_store_is_away(
+    postgres: Postgres, nats_server: Nats, superuser: psycopg.Connection
+) -> None:
+    one = Rates(
+        auth_per_minute=1,
+        live_per_minute=1,
+        api_per_minute=1,
+        pages_per_minute=1,
+        tenant_per_minute=1,
+        invitations_per_hour=1,
+    )
+    dead = DeadStore()
+    async with open_rig(postgres, nats_server, superuser, rates=one, rate_store=dead) as rig:
+        tenant = rig.tenant()
+        admin = await sign_in(rig, tenant)  # counts a log-in, a callback and a page already
+
+        again = await sign_in(rig, tenant)
+        api = await statuses(rig, API, person(tenant), 3)
+        invited = [(await admin.invite(f"n{n}@acme.example")).status_code for n in range(3)]
+        async with AsyncExitStack() as stack:
+            url = await stack.enter_async_context(serving(rig))
+            views = [await stack.enter_async_context(watching(url, None, None)) for _ in range(3)]
+            live = [await close_code(view) for view in views]
+
+    assert again.browser.session
+    assert api == [200] * 3
+    assert invited == [201] * 3
+    assert live == [4408] * 3  # let in as far as the first message, which never came

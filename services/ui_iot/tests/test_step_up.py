@@ -59,6 +59,24 @@ async def test_old_log_in_is_led_to_a_new_one_and_comes_back_to_the_act(
     ]
 
 
+async def test_record_of_a_step_up_says_from_where_and_with_what(rig: Rig, acme: UUID) -> None:
+    seen = {"x-forwarded-for": "203.0.113.9", "user-agent": "Desk/1"}
+    claims = claims_of(acme, "customer")
+    desk = await rig.log_in(rig.browser(**seen), **claims)
+    rig.pass_time(seconds=301)
+
+    out = await desk.page((await desk.page(ACT)).headers["location"])
+    query = rig.provider.approve(out.headers["location"], {**claims, "sid": "again"})
+    await desk.page(f"/auth/callback?{query}")
+
+    rows = rig.superuser.execute(
+        "SELECT address, details ->> 'user_agent', outcome FROM audit_log"
+        " WHERE action = 'session.step_up' AND actor_id = %s",
+        [claims["sub"]],
+    ).fetchall()
+    assert rows == [("203.0.113.9", "Desk/1", "success")]
+
+
 async def test_form_that_waited_too_long_is_led_to_the_log_in_and_does_nothing(
     rig: Rig, acme: UUID
 ) -> None:

@@ -1,0 +1,111 @@
+"""A mail goes to exactly those who are named, and to no server that cannot show who it is."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from services.ui_iot.tests.post import Post, running_post
+from tests.parts import free_port
+
+from pulse_common.clock import system_clock
+from pulse_common.errors import Unavailable
+from ui_iot.mail import Mailer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def post() -> Iterator[Post]:
+    with running_post() as found:
+        yield found
+
+
+async def test_a_mail_arrives_as_it_was_written(post: Post) -> None:
+    await post.mailer().send(["a@acme.example", "b@acme.example"], "Glass", "Grüße\nvon Pulse")
+
+    ((recipients, message),) = post.received
+    assert recipients == ["a@acme.example", "b@acme.example"]
+    assert (message["from"], message["to"]) == ("pulse@p.example", "a@acme.example, b@acme.example")
+    assert message["subject"] == "Glass"
+    assert message.get_content().splitlines() == ["Grüße", "von Pulse"]
+    assert message["message-id"].endswith("@p.example>")
+
+
+async def test_no_header_can_be_added_through_a_subject(post: Post) -> None:
+    with pytest.raises(ValueError, match="linefeed or carriage return"):
+        await post.mailer().send(["a@acme.example"], "Glass\nBcc: x@evil.example", "text")
+
+    assert post.received == []
+
+
+async def test_a_server_that_is_away_or_refuses_is_unavailable(post: Post) -> None:
+    post.refusing = True
+
+    with pytest.raises(Unavailable):
+        await post.mailer().send(["a@acme.example"], "Glass", "text")
+    with pytest.raises(Unavailable):
+        await post.mailer(port=free_port()).send(["a@acme.example"], "Glass", "text")
+
+
+async def test_a_server_without_the_demanded_tls_gets_neither_mail_nor_password(post: Post) -> None:
+    mailer = post.mailer(starttls=True)
+
+    with pytest.raises(Unavailable):
+        await mailer.send(["a@acme.example"], "Glass", "text")
+
+    assert post.received == []
+
+
+async def test_a_server_that_nobody_vouches_for_gets_neither_mail_nor_password(
+    tmp_path: Path,
+) -> None:
+    with running_post(_context(tmp_path)) as post:
+        mailer = post.mailer(starttls=True)
+
+        with pytest.raises(Unavailable):
+            await mailer.send(["a@acme.example"], "Glass", "text")
+
+    assert post.received == []
+
+
+def test_a_password_is_not_shown() -> None:
+    assert "hidden" not in repr(Mailer(host="h", port=1, sender="s", password="hidden"))
+
+
+def _context(folder: Path) -> ssl.SSLContext:
+    """Make a certificate that nobody signed but itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = system_clock()
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "post.pem"
+    file.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
