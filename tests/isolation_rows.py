@@ -29,7 +29,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     "billing_customers": {"customer_id": "cus_{new}"},
     "billing_subscriptions": {"subscription_id": "sub_{new}"},
-    "dead_letters": {"reason": "not_json"},
+    "refused_messages": {"reason": "not_json"},
     "limit_receipts": {"messages": "1"},
     "operator_grants": {"scopes": "{{telemetry}}", "seconds": "300"},
 }

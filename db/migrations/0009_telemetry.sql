@@ -6,7 +6,7 @@
 SET LOCAL ROLE pulse_owner;
 
 -- Messages that could not be taken, with the reason: the newest 1,000 of each tenant (the writer keeps to that).
-CREATE TABLE dead_letters (
+CREATE TABLE refused_messages (
     tenant_id   uuid        NOT NULL,
     letter_id   uuid        NOT NULL,
     device_id   uuid        NOT NULL,
@@ -17,8 +17,8 @@ CREATE TABLE dead_letters (
     payload     bytea       NOT NULL CHECK (length(payload) <= 4096),
     PRIMARY KEY (tenant_id, letter_id)
 );
-CREATE INDEX dead_letters_by_tenant ON dead_letters (tenant_id, received_at DESC, letter_id DESC);
-CREATE INDEX dead_letters_by_device ON dead_letters (tenant_id, device_id, received_at DESC, letter_id DESC);
+CREATE INDEX refused_messages_by_tenant ON refused_messages (tenant_id, received_at DESC, letter_id DESC);
+CREATE INDEX refused_messages_by_device ON refused_messages (tenant_id, device_id, received_at DESC, letter_id DESC);
 
 -- What was over a limit: one row for each stretch of time, bucket and outcome; the newest 1,000 of each tenant.
 -- Without a device: the tenant's own bucket.
@@ -62,7 +62,7 @@ DO $$
 DECLARE
     t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['dead_letters', 'limit_receipts', 'commands'] LOOP
+    FOREACH t IN ARRAY ARRAY['refused_messages', 'limit_receipts', 'commands'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
         EXECUTE format('CREATE POLICY ingest_own ON %I TO pulse_ingest USING (true) WITH CHECK (true)', t);
@@ -74,8 +74,8 @@ BEGIN
     END LOOP;
 END
 $$;
-GRANT SELECT ON dead_letters, limit_receipts, commands TO pulse_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters, limit_receipts TO pulse_ingest;
+GRANT SELECT ON refused_messages, limit_receipts, commands TO pulse_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON refused_messages, limit_receipts TO pulse_ingest;
 GRANT SELECT, INSERT, UPDATE ON commands TO pulse_ingest;
 
 -- Retention.  Which tenant keeps how long is data, so ingest deletes what is over, tenant by tenant; a day that is empty

@@ -43,7 +43,7 @@ def letter(tenant: UUID, *, after: int = 0, letter_id: UUID | None = None) -> Me
 
 def count(superuser: psycopg.Connection, tenant: UUID) -> int:
     row = superuser.execute(
-        "SELECT count(*) FROM dead_letters WHERE tenant_id = %s", [tenant]
+        "SELECT count(*) FROM refused_messages WHERE tenant_id = %s", [tenant]
     ).fetchone()
     assert row is not None
     return int(row[0])
@@ -62,7 +62,7 @@ async def test_flood_of_one_tenant_displaces_its_own_oldest_letters_only(
     assert count(superuser, quiet) == 1
     assert count(superuser, flooding) == 1000
     oldest = superuser.execute(
-        "SELECT min(received_at) FROM dead_letters WHERE tenant_id = %s", [flooding]
+        "SELECT min(received_at) FROM refused_messages WHERE tenant_id = %s", [flooding]
     ).fetchone()
     assert oldest == (NOON + timedelta(seconds=200),)
 
@@ -97,6 +97,6 @@ async def test_letter_that_comes_again_is_kept_once_and_shows_when_it_came_last(
 
     assert outcomes == [Done(), Done(), Never("not a refused message")]
     found = superuser.execute(
-        "SELECT received_at, payload FROM dead_letters WHERE tenant_id = %s", [tenant]
+        "SELECT received_at, payload FROM refused_messages WHERE tenant_id = %s", [tenant]
     ).fetchall()
     assert found == [(NOON + timedelta(seconds=9), b"{oops")]

@@ -186,7 +186,7 @@ async def test_unknown_device_does_not_hold_up_the_others(
     assert outcomes == [Done(), Done()]
     assert rows(superuser, stranger) == []
     letters = superuser.execute(
-        "SELECT reason FROM dead_letters WHERE device_id = %s", [stranger.device_id]
+        "SELECT reason FROM refused_messages WHERE device_id = %s", [stranger.device_id]
     ).fetchall()
     assert letters == [("unknown_device",)]
     assert len(rows(superuser, owner)) == 1

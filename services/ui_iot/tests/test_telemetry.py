@@ -30,7 +30,7 @@ def read(rig: Rig, tenant: UUID, device: UUID, at: datetime, **metrics: object) 
 
 def refuse(rig: Rig, tenant: UUID, device: UUID, payload: bytes, after: int = 0) -> None:
     rig.superuser.execute(
-        "INSERT INTO dead_letters (tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes, payload)"
+        "INSERT INTO refused_messages (tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes, payload)"
         " VALUES (%s, %s, %s, 'telemetry', 'not_json', %s, 7, %s)",
         [tenant, uuid4(), device, rig.now + timedelta(seconds=after), payload],
     )

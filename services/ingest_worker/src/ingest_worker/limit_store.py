@@ -24,7 +24,8 @@ async def save_letters(tx: Tx, letters: Sequence[RefusedMessage]) -> None:
     kept = [newest[key] for key in sorted(newest)]
     await tx.execute(
         """
-        INSERT INTO dead_letters AS d (tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes, payload)
+        INSERT INTO refused_messages AS d (tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes,
+                                           payload)
         SELECT tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes, payload
           FROM unnest(%(tenants)s::uuid[], %(letters)s::uuid[], %(devices)s::uuid[], %(kinds)s::text[],
                       %(reasons)s::text[], %(received)s::timestamptz[], %(sizes)s::integer[], %(payloads)s::bytea[])
@@ -49,10 +50,10 @@ async def forget_letters(tx: Tx, tenants: Collection[UUID]) -> int:
     """Keep the newest 1,000 of each of these tenants, and return how many went."""
     return await tx.execute(
         """
-        DELETE FROM dead_letters d
+        DELETE FROM refused_messages d
          USING (SELECT tenant_id, letter_id,
                        row_number() OVER (PARTITION BY tenant_id ORDER BY received_at DESC, letter_id DESC) AS place
-                  FROM dead_letters
+                  FROM refused_messages
                  WHERE tenant_id = ANY (%(tenants)s::uuid[])) o
          WHERE o.place > %(most)s AND d.tenant_id = o.tenant_id AND d.letter_id = o.letter_id
         """,

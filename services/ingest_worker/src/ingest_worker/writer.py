@@ -93,19 +93,17 @@ class Writer:
     async def _store(self, readings: list[Reading]) -> None:
         """Store what is of devices that exist; the rest become dead letters in the same transaction."""
         async with self._database.service_connection("pulse_ingest") as tx:
-            known = await store.find_known_devices(tx, {_device_of(r) for r in readings})
-            storable = [reading for reading in readings if _device_of(reading) in known]
-            stored = await store.insert_readings(tx, storable) if storable else 0
-            if storable:
-                await store.advance_last_state(tx, storable)
-            strays = [_letter(reading) for reading in readings if _device_of(reading) not in known]
+            done = await store.store_readings(tx, readings)
+            strays = [
+                _letter(reading) for reading in readings if _device_of(reading) not in done.known
+            ]
             if strays:
                 await limit_store.save_letters(tx, strays)
                 await limit_store.forget_letters(tx, {stray.tenant_id for stray in strays})
-        metrics.STORED.inc(stored)
-        metrics.DUPLICATES.inc(len(storable) - stored)
+        metrics.STORED.inc(done.rows)
+        metrics.DUPLICATES.inc(len(readings) - len(strays) - done.rows)
         now = self._clock()
-        for reading in storable:
+        for reading in readings:
             metrics.STORE_SECONDS.observe((now - reading.received_at).total_seconds())
 
 

@@ -72,7 +72,7 @@ async def dead_letters(
     return await tx.all(
         """
         SELECT letter_id, device_id, kind, reason, received_at, size_bytes, payload
-          FROM dead_letters
+          FROM refused_messages
          WHERE tenant_id = %(tenant)s AND (%(device)s::uuid IS NULL OR device_id = %(device)s)
            AND (%(at)s::timestamptz IS NULL OR (received_at, letter_id) < (%(at)s, %(id)s))
          ORDER BY received_at DESC, letter_id DESC
