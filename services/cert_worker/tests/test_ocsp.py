@@ -124,6 +124,24 @@ async def test_nonce_comes_back_and_is_never_kept(
         assert answer.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == nonce
 
 
+async def test_answer_is_signed_once_a_minute_however_the_question_is_written(
+    service: Service, fresh: FreshDatabase, client: httpx2.AsyncClient, clock: HeldClock
+) -> None:
+    certificate, issuer = await issue(service, fresh), service.authority.issuing.certificate
+    # The same question with an extension that nobody knows: other bytes.
+    strange = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")
+    builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, hashes.SHA256())
+    written_otherwise = builder.add_extension(strange, critical=False).build()
+    first = await client.post("/pki/ocsp", content=make_request(certificate, issuer))
+
+    again = await client.post("/pki/ocsp", content=written_otherwise.public_bytes(Encoding.DER))
+    clock.move(timedelta(seconds=61))
+    later = await client.post("/pki/ocsp", content=make_request(certificate, issuer))
+
+    assert again.content == first.content
+    assert later.content != first.content
+
+
 async def test_unknown_serial_number_is_unknown_and_a_foreign_issuer_unauthorized(
     service: Service, fresh: FreshDatabase, client: httpx2.AsyncClient
 ) -> None:

@@ -7,7 +7,6 @@ signature a minute; an answer with the asker's nonce (RFC 8954) is signed for th
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -46,6 +45,15 @@ class Responder:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What answers are kept by."""
+
+    issuer_id: UUID
+    serial_number: int
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     answer: bytes
     until: datetime
@@ -57,7 +65,7 @@ class Ocsp:
         self._authorities = authorities
         self._clock = clock
         self._responders: dict[UUID, Responder] = {}
-        self._kept: dict[bytes, Kept] = {}
+        self._kept: dict[Asked, Kept] = {}
 
     async def answer(self, request_der: bytes) -> bytes:
         """Answer a request in DER with a response in DER; never raises for what a stranger sends.
@@ -66,10 +74,6 @@ class Ocsp:
             Unavailable: the database is away.
         """
         now = self._clock()
-        name = hashlib.sha256(request_der).digest()
-        kept = self._kept.get(name)
-        if kept is not None and now < kept.until:
-            return kept.answer
         asked = _read(request_der)
         if asked is None:
             return _error(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
@@ -77,6 +81,13 @@ class Ocsp:
         authority = self._issuer_of(request)
         if authority is None:
             return _error(ocsp.OCSPResponseStatus.UNAUTHORIZED)
+        # By what is asked and not by the request's bytes, of which a stranger can make as many as it likes.
+        name = Asked(
+            authority.issuing.issuer_id, request.serial_number, request.hash_algorithm.name
+        )
+        kept = self._kept.get(name)
+        if nonce is None and kept is not None and now < kept.until:
+            return kept.answer
         async with self._database.service_connection("pulse_ca") as tx:
             state = await store_crl.find_state(
                 tx, authority.issuing.issuer_id, request.serial_number
@@ -135,7 +146,7 @@ class Ocsp:
             self._responders[issuer_id] = found
         return found
 
-    def _keep(self, name: bytes, kept: Kept) -> None:
+    def _keep(self, name: Asked, kept: Kept) -> None:
         # A stranger may ask for as many serial numbers as there are: the oldest answers make room.
         while len(self._kept) >= MOST_KEPT:
             del self._kept[next(iter(self._kept))]
