@@ -1,8 +1,8 @@
 """What naming the tenant costs: one indexed SELECT in ``tenant_connection`` beside the same in a plain transaction.
 
 A thousand tenants own a million devices between them.  Plain is what psycopg does by itself, with a pool of the same
-kind, size and row factory: BEGIN, SELECT, COMMIT as superuser, whom no policy binds, on the same table.  Fails above 1.6
-times the plain transaction's time, or when row-level security keeps the plan from the tenant's index.  Short rounds
+kind, size and row factory: BEGIN, SELECT, COMMIT as superuser, whom no policy binds, on the same table.  Fails above
+1.6 times the plain transaction's time, or when row-level security keeps the plan from the tenant's index.  Short rounds
 alternate, whoever goes first, and the median of their ratios counts: what else the machine does falls on both sides.
 """
 

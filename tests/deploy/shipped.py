@@ -65,6 +65,7 @@ SETTINGS = {
         "TRUSTED_PROXIES",
         "PROVISION_ADMIN_PER_MINUTE",
         "PROVISION_ENROL_PER_MINUTE",
+        "CANARY_EVERY_SECONDS",
         "RATE_LIMIT_STORE_URL",
     },
     "cert_worker": _COMMON

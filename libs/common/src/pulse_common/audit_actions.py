@@ -12,6 +12,8 @@ Action = Literal[
     "audit.expire",
     "audit.export",
     "audit.search",
+    # What keeps tenants apart.
+    "isolation.breach",
     # Who comes in, and who does not.
     "credentials.refuse",
     "session.begin",

@@ -96,6 +96,16 @@ class Tx:
         """Run a statement and return how many rows it touched."""
         return (await self._run(query, values)).rowcount
 
+    async def attempt(self, query: LiteralString, values: Mapping[str, Any] | None = None) -> int:
+        """Run a statement that ought to be refused and return how many rows it touched, none when it was.
+
+        Nothing more can be said in a transaction in which one was refused.
+        """
+        try:
+            return await self.execute(query, values)
+        except psycopg.errors.InsufficientPrivilege:
+            return 0
+
     async def copy_in(self, query: LiteralString, rows: bytes) -> None:
         """Run ``COPY ... FROM STDIN`` with rows in the format that ``query`` names.
 

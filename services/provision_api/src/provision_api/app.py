@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from provision_api import shapes
 from provision_api.callers import Callers
+from provision_api.canary import Canary
 from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
 from provision_api.renaming import Renaming
@@ -75,6 +76,9 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
     await bus.answer(events.RenameDeviceRequest, provisioning.answer_rename_device)
     runtime.spawn("outbox relay", Relay(database, bus).run())
+    if settings.canary_every_seconds:
+        canary = Canary(database, every_seconds=settings.canary_every_seconds)
+        runtime.spawn("canary tenants", canary.run())
     doors = Doors(
         callers=Callers(settings.provision_admin_key.get_secret_value().encode(), verifier),
         rates=Rates(

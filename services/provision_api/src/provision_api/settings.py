@@ -28,6 +28,8 @@ class Settings(RateLimitSettings, ServiceSettings):
     trusted_proxies: Networks = ()
     provision_admin_per_minute: int = Field(default=10, ge=1)
     provision_enrol_per_minute: int = Field(default=30, ge=1)
+    canary_every_seconds: int = Field(default=0, ge=0)
+    """How often two canary tenants try to reach each other's rows; 0 is never."""
 
     def broker_authorities(self) -> str:
         return Path(self.mqtt_ca_file).read_text()
