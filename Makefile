@@ -12,7 +12,7 @@ TYPED   := $(foreach folder,libs services clients deploy/local tests tools bench
 VENDOR  := services/ui_iot/src/ui_iot/static/vendor
 
 .DEFAULT_GOAL := help
-.PHONY: help run reset test check fmt lock schema bench front-end keycloak
+.PHONY: help run reset test check fmt lock schema previous-release bench front-end keycloak
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ fmt: $(VENV)/.dev ## format, and fix what the linter can
 
 schema: $(VENV)/.dev ## write db/schema.sql and db/access.txt: what the migrations add up to
 	@$(BIN)/python tools/write_schema.py
+
+previous-release: $(VENV)/.dev ## run the newest tag's database tests on this schema (REF= another one)
+	@$(BIN)/python tools/previous_release.py $(REF)
 
 bench: $(VENV)/.dev ## run every benchmark (prints ratios)
 	@for benchmark in $(wildcard benchmarks/*.py); do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done
