@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.parts import PASSWORD, Nats, Postgres, free_port, running_postgres, wait_for_port
 
-from ingest_worker.writer import CONSUMER, Writer
+from ingest_worker.writer import AT_A_TIME, CONSUMER, Writer
 from pulse_common import events, logs
 from pulse_common.bus import Bus
 from pulse_common.clock import system_clock
@@ -263,7 +263,7 @@ async def store_alone(
         return outcomes
 
     began = time.monotonic()
-    working = asyncio.create_task(consume_batches(bus, CONSUMER, store))
+    working = asyncio.gather(*(consume_batches(bus, CONSUMER, store) for _ in range(AT_A_TIME)))
     await complete.wait()
     ours = STORED_ALONE / (time.monotonic() - began)
     assert count_rows(postgres) - before == STORED_ALONE

@@ -62,6 +62,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.CommandRequest, commands.answer)
     runtime.spawn("telemetry days", writer.prepare_days_for_ever())
     runtime.spawn("telemetry writer", writer.run(bus))
+    runtime.spawn("live", pipeline.live.run())
     runtime.spawn("dead letters", Letters(database).run(bus))
     runtime.spawn("overflow", late.run_overflow())
     runtime.spawn("backfill", late.run_backfill())

@@ -12,6 +12,7 @@ LIMITED = Counter(
     "pulse_ingest_limited_total", "Messages over a limit, by bucket", ["bucket", "outcome"]
 )
 LATE = Counter("pulse_ingest_late_total", "Readings that were put into a late lane", ["lane"])
+COALESCED = Counter("pulse_ingest_coalesced_total", "Live readings replaced by newer ones")
 DROPPED = Counter("pulse_ingest_dropped_qos0_total", "QoS 0 messages dropped while overloaded")
 STORE_RETRIES = Counter("pulse_ingest_store_retries_total", "Publishes that JetStream did not take")
 IN_FLIGHT = Gauge("pulse_ingest_in_flight", "Messages received and not yet stored")

@@ -12,6 +12,7 @@ import structlog
 from ingest_worker import domain, metrics
 from ingest_worker.backoff import delay_seconds
 from ingest_worker.domain import Accepted, CommandAcknowledged, Refused
+from ingest_worker.live import Live
 from ingest_worker.throttle import Throttle
 from pulse_common.errors import Unavailable
 from pulse_common.events import (
@@ -19,7 +20,6 @@ from pulse_common.events import (
     ParkedMessage,
     RefusedMessage,
     late_subject,
-    live_subject,
     refused_subject,
     telemetry_subject,
 )
@@ -50,6 +50,7 @@ class Pipeline:
     def __init__(self, bus: Bus, toll: Toll | None = None) -> None:
         self._bus = bus
         self._toll = toll
+        self.live = Live(bus)
         self._slots = asyncio.Semaphore(MOST_PUBLISHES)
         self._refusals = Throttle(LOG_SECONDS)
         self._troubles = Throttle(LOG_SECONDS)
@@ -109,7 +110,7 @@ class Pipeline:
         subject = telemetry_subject(reading.tenant_id, reading.device_id)
         await self._store(subject, data, str(reading.message_id))
         metrics.ACCEPTED.inc()
-        await self._bus.publish_live(live_subject(reading.tenant_id), data)
+        await self.live.show(reading, data)
 
     async def _defer(self, reading: Reading, over: Over) -> None:
         """Let a reading wait in its tenant's overflow, or drop it when that is full."""

@@ -39,6 +39,7 @@ CONSUMER = Consumer(
     ack_wait_seconds=15,
     max_ack_pending=2000,
 )
+AT_A_TIME = 2
 DAY_SECONDS = 86_400
 RETRY_SECONDS = 600
 
@@ -49,7 +50,10 @@ class Writer:
         self._clock = clock
 
     async def run(self, bus: Bus) -> None:
-        await consume_batches(bus, CONSUMER, self.store_batch)
+        """Store for ever; while one batch is PostgreSQL's to work on, the other is ours."""
+        await asyncio.gather(
+            *(consume_batches(bus, CONSUMER, self.store_batch) for _ in range(AT_A_TIME))
+        )
 
     async def prepare_days(self) -> None:
         async with self._database.service_connection("pulse_ingest") as tx:
