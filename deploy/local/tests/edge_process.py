@@ -43,6 +43,8 @@ def running_edge(ports: Ports, settings: Mapping[str, str]) -> Iterator[RunningE
     environments = Environments(
         ports=ports, secrets=load_or_create_secrets(folder / "secrets.json"), tls=tls, data=folder
     )
+    environments.trust_store.parent.mkdir()
+    shutil.copyfile(tls.ca, environments.trust_store)  # it only tells clients which CAs are known
     command = caddy_command(
         repository=ROOT,
         ports=ports,

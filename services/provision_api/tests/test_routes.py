@@ -74,7 +74,14 @@ def client(refused: RefusedReasons) -> TestClient:
 
 
 def test_open_routes_are_exactly_these() -> None:
-    assert [e.path for e in ALL if isinstance(e, Open)] == ["/api/v1/provision/enroll"]
+    assert [e.path for e in ALL if isinstance(e, Open)] == [
+        "/.well-known/est/{profile}/cacerts",
+        "/.well-known/est/{profile}/csrattrs",
+        "/.well-known/est/{profile}/simpleenroll",
+        "/.well-known/est/{profile}/simplereenroll",
+        "/api/v1/provision/renew",
+        "/api/v1/provision/enroll",
+    ]
 
 
 @pytest.mark.parametrize("endpoint", GUARDED, ids=lambda e: f"{e.method} {e.path}")

@@ -159,6 +159,8 @@ class Environments:
             # Browsers would carry it over to every other program on this machine's localhost.
             "EDGE_HSTS": "off",
             "UI_IOT_UPSTREAM": local(self.ports.ui_iot),
+            "EDGE_DEVICE_TLS": "on",
+            "EDGE_DEVICE_CA_FILE": str(self.trust_store),
             "PROVISION_API_UPSTREAM": local(self.ports.provision_api),
             "CERT_WORKER_UPSTREAM": local(self.ports.cert_worker),
             "BILLING_WEBHOOKS_UPSTREAM": local(self.ports.billing_webhooks),
@@ -223,6 +225,7 @@ class Environments:
             # In production, by the minute; here two tenants more would be in everybody's way.
             "CANARY_EVERY_SECONDS": "0",
             "MQTT_PUBLIC_HOST": "localhost",
+            "CLIENT_CERTIFICATE_HEADER": "true",
             "MQTT_PUBLIC_PORT": str(self.ports.mqtts),
             "MQTT_CA_FILE": str(self.tls.ca),
             "TRUSTED_PROXIES": "127.0.0.1/32",

@@ -130,11 +130,11 @@ def _broker(environments: Environments) -> Planned:
 
 
 def _edge(environments: Environments, repository: Path) -> Planned:
-    # Last, so that the door opens when somebody is at home.
+    # Last, so that the door opens when somebody is at home; cert_worker writes the names of the devices' CAs.
     command = caddy_command(
         repository=repository,
         ports=environments.ports,
         storage=environments.data / "caddy",
         environment=environments.of_caddy(),
     )
-    return Planned(command=command, after=frozenset({"ui_iot", "provision_api", "idp"}))
+    return Planned(command=command, after=frozenset({"ui_iot", "provision_api", "cert_worker", "idp"}))

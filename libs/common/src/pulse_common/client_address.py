@@ -40,6 +40,12 @@ def client_address(connection: HTTPConnection, trusted: Iterable[Network]) -> st
     return address_behind(peer, forwarded, trusted)
 
 
+def from_a_proxy(connection: HTTPConnection, trusted: Iterable[Network]) -> bool:
+    """Say whether the TCP peer is one of ours, so that what only a proxy may say counts."""
+    peer = _parse(connection.client.host) if connection.client else None
+    return peer is not None and any(peer in network for network in trusted)
+
+
 def user_agent(connection: HTTPConnection) -> str | None:
     """Return what the client says that it is, fit to be kept: one short line, believed for nothing."""
     said = connection.headers.get("user-agent", "")

@@ -331,6 +331,18 @@ public key's SubjectPublicKeyInfo."""
 class RevokeCertificatesRequest(Call):
     """Revoke, or put on hold, every certificate that ``by`` and ``selected`` name and that has not expired.
 
+class AuthoritiesRequest(Call):
+    """Ask which CA certificates stand behind what is issued for a profile now."""
+
+    rpc = "pulse.rpc.cert_worker.authorities"
+    profile: str
+
+
+class AuthoritiesReply(Wire):
+    chain_pem: str
+    """The issuing CA first, its root last."""
+
+
     Without a tenant: those of every tenant, which the caller has verified is for an operator to ask.  Repeating it is
     harmless.
     """

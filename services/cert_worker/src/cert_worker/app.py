@@ -11,6 +11,7 @@ from cert_worker.ca import CaRefused
 from cert_worker.domain import DEVICE_PROFILE
 from cert_worker.handlers import retire
 from cert_worker.handlers.pki import Pki
+from cert_worker.handlers.authorities import Telling
 from cert_worker.handlers.renew import Renewing
 from cert_worker.handlers.revoke import Revoking
 from cert_worker.handlers.revoke_issuer import RevokingIssuers
@@ -96,6 +97,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.RevokeRequest, revoking.revoke)
     await bus.answer(events.RevokeCertificatesRequest, revoking.revoke_certificates)
     await bus.answer(events.ReleaseCertificatesRequest, revoking.release_certificates)
+    await bus.answer(events.AuthoritiesRequest, Telling(authorities).authorities_of)
     issuers = RevokingIssuers(database=database, authorities=authorities, clock=system_clock)
     await bus.answer(events.RevokeIssuerRequest, issuers.revoke)
     ocsp = Ocsp(database=database, authorities=authorities, clock=system_clock)

@@ -79,6 +79,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     if settings.canary_every_seconds:
         canary = Canary(database, every_seconds=settings.canary_every_seconds)
         runtime.spawn("canary tenants", canary.run())
+        proxies if settings.client_certificate_header else (),
     doors = Doors(
         callers=Callers(settings.provision_admin_key.get_secret_value().encode(), verifier),
         rates=Rates(

@@ -16,6 +16,9 @@ from pulse_common.identity import TenantId
 PLATFORM_ADMIN = "platform-admin"
 """The role of whoever holds the admin key."""
 
+EST_LABEL = "device"
+"""The profile that enrolment tokens are for."""
+
 TOKEN_PREFIX = "pet_"  # noqa: S105 -- "Pulse enrolment token", for secret scanners to find
 SECRET_BYTES = 32
 LONGEST_NAME = 100

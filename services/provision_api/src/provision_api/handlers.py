@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from provision_api import domain, shapes
 from provision_api.enrolment import Caller
+from provision_api.presented import presented
+from provision_api.reenrolment import Reenrolment
 from pulse_common import events
 from pulse_common.client_address import client_address
 from pulse_common.errors import Forbidden, Malformed, Unauthenticated
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from starlette.requests import Request
 
-    from provision_api.enrolment import Enrolment
+    from provision_api.enrolment import Enrolled, Enrolment
     from provision_api.renaming import Renaming
     from pulse_common.client_address import Network
     from pulse_common.identity import Principal, TokenVerifier
@@ -42,6 +44,13 @@ class Provisioning:
     broker: shapes.Broker
     on_refused_call: OnRefusedCall
     trusted_proxies: tuple[Network, ...] = ()
+    certificate_proxies: tuple[Network, ...] = ()
+    """Whose word about TLS client certificates counts."""
+
+    @property
+    def reenrolment(self) -> Reenrolment:
+        made = self.enrolment
+        return Reenrolment(db=made.db, bus=made.bus, clock=made.clock)
 
     async def put_tenant(self, request: Request, principal: Principal) -> Response:
         tenant = TenantId(parse_id(request.path_params["tenant_id"], "tenant_id"))
@@ -81,6 +90,17 @@ class Provisioning:
         body = await read_model(request, shapes.EnrolBody)
         caller = Caller(kind="device", id="enrolment-token", address=self._address(request))
         enrolled = await self.enrolment.enrol(body.token, body.csr, caller)
+        return self._enrolled(enrolled)
+
+    async def renew(self, request: Request) -> Response:
+        shown = presented(request, self.certificate_proxies)
+        body = await read_model(request, shapes.RenewBody)
+        enrolled = await self.reenrolment.renew(
+            shown, body.csr, label=None, request_id=_request_id()
+        )
+        return self._enrolled(enrolled)
+
+    def _enrolled(self, enrolled: Enrolled) -> Response:
         answer = shapes.EnrolAnswer(
             tenant_id=enrolled.tenant,
             device_id=enrolled.device_id,
@@ -135,7 +155,7 @@ class Provisioning:
             kind="operator" if domain.PLATFORM_ADMIN in principal.roles else "user",
             id=principal.subject,
             address=self._address(request),
-            request_id=structlog.contextvars.get_contextvars().get("request_id"),
+            request_id=_request_id(),
         )
 
     def _address(self, request: Request) -> str | None:
@@ -163,6 +183,11 @@ def _tenant_of(principal: Principal, named: str | None) -> TenantId:
     if principal.tenant is None:
         raise Forbidden("your account belongs to no tenant")
     return principal.tenant
+
+
+def _request_id() -> str | None:
+    found: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return found
 
 
 def _json(answer: BaseModel, status: int) -> Response:

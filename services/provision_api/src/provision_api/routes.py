@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision_api.domain import PLATFORM_ADMIN
+from provision_api.est_handlers import Est
 from pulse_common.http import Endpoint, Guarded, Open
 from pulse_common.identity import Role
 from pulse_common.ratelimit import Limit
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from provision_api.handlers import Provisioning
 
 ROOT = "/api/v1/provision"
+EST = "/.well-known/est/{profile}"
 ADMINISTRATORS = frozenset({PLATFORM_ADMIN, Role.TENANT_ADMIN})
 
 
@@ -64,6 +66,14 @@ def endpoints(provisioning: Provisioning, rates: Rates = Rates()) -> list[Endpoi
             handler=provisioning.post_token,
             limits=(admin,),
         ),
+        *_est_endpoints(provisioning, enrol),
+        Open(
+            method="POST",
+            path=f"{ROOT}/renew",
+            why="the TLS client certificate is the credential",
+            handler=provisioning.renew,
+            limits=(enrol,),
+        ),
         Open(
             method="POST",
             path=f"{ROOT}/enroll",
@@ -71,4 +81,26 @@ def endpoints(provisioning: Provisioning, rates: Rates = Rates()) -> list[Endpoi
             handler=provisioning.enrol,
             limits=(enrol,),
         ),
+    ]
+
+
+def _est_endpoints(provisioning: Provisioning, limit: Limit) -> list[Endpoint]:
+    est = Est(
+        enrolment=provisioning.enrolment,
+        reenrolment=provisioning.reenrolment,
+        bus=provisioning.enrolment.bus,
+        trusted_proxies=provisioning.trusted_proxies,
+        certificate_proxies=provisioning.certificate_proxies,
+    )
+    public = "what a client trusts and may ask for is public (RFC 7030 sections 4.1, 4.5)"
+    with_basic = "the enrolment token, as the password of HTTP Basic, is the credential"
+    certificate = "the TLS client certificate is the credential"
+    return [
+        Open(method=method, path=f"{EST}/{name}", why=why, handler=handler, limits=(limit,))
+        for method, name, why, handler in (
+            ("GET", "cacerts", public, est.cacerts),
+            ("GET", "csrattrs", public, est.csrattrs),
+            ("POST", "simpleenroll", with_basic, est.simpleenroll),
+            ("POST", "simplereenroll", certificate, est.simplereenroll),
+        )
     ]

@@ -26,6 +26,8 @@ class Settings(RateLimitSettings, ServiceSettings):
     mqtt_public_port: Port
     mqtt_ca_file: FilePath
     trusted_proxies: Networks = ()
+    client_certificate_header: bool = False
+    """Whether the trusted proxies tell of TLS client certificates and nobody else can, as with deploy/caddy."""
     provision_admin_per_minute: int = Field(default=10, ge=1)
     provision_enrol_per_minute: int = Field(default=30, ge=1)
     canary_every_seconds: int = Field(default=0, ge=0)

@@ -35,6 +35,10 @@ class EnrolBody(Body):
     csr: str = Field(max_length=MOST_CSR_BYTES)
 
 
+class RenewBody(Body):
+    csr: str = Field(max_length=MOST_CSR_BYTES)
+
+
 class TenantAnswer(BaseModel):
     id: UUID
     name: str

@@ -168,3 +168,19 @@ async def use_token(tx: TenantTx, token_id: UUID, now: datetime) -> None:
         "UPDATE enrolment_tokens SET used_at = %(now)s WHERE token_id = %(token_id)s",
         {"token_id": token_id, "now": now},
     )
+
+
+async def find_good_certificate(
+    tx: TenantTx, device_id: UUID, fingerprint: bytes, now: datetime
+) -> str | None:
+    """Return the profile of one of the device's certificates, if it counts now."""
+    row = await tx.one_or_none(
+        """
+        SELECT profile
+          FROM certificates
+         WHERE fingerprint_sha256 = %(fingerprint)s AND device_id = %(device_id)s
+           AND status = 'valid' AND not_before <= %(now)s AND not_after > %(now)s
+        """,
+        {"fingerprint": fingerprint, "device_id": device_id, "now": now},
+    )
+    return None if row is None else str(row["profile"])

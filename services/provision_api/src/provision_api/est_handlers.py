@@ -1,0 +1,124 @@
+"""EST: read the request, run the same use cases as behind the JSON doors, answer in EST's own forms."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from provision_api import est
+from provision_api.domain import EST_LABEL, not_valid
+from provision_api.enrolment import Caller
+from provision_api.presented import presented
+from pulse_common import events
+from pulse_common.client_address import client_address
+from pulse_common.errors import Malformed, NotFound, Unauthenticated, Unavailable
+from pulse_common.http import problem, read_body
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from starlette.requests import Request
+
+    from provision_api.enrolment import Enrolment
+    from provision_api.reenrolment import Reenrolment
+    from pulse_common.bus import Bus
+    from pulse_common.client_address import Network
+
+LARGEST_BYTES = 16 * 1024
+RETRY_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Est:
+    enrolment: Enrolment
+    reenrolment: Reenrolment
+    bus: Bus
+    trusted_proxies: tuple[Network, ...] = ()
+    certificate_proxies: tuple[Network, ...] = ()
+
+    async def cacerts(self, request: Request) -> Response:
+        asked = events.AuthoritiesRequest(profile=_label(request))
+        return await _answered(self._authorities(asked))
+
+    async def csrattrs(self, _: Request) -> Response:
+        return _encoded(est.in_base64(est.CSR_ATTRIBUTES), est.ATTRIBUTES)
+
+    async def simpleenroll(self, request: Request) -> Response:
+        return await _answered(self._enrol(request))
+
+    async def simplereenroll(self, request: Request) -> Response:
+        return await _answered(self._reenrol(request))
+
+    async def _authorities(self, asked: events.AuthoritiesRequest) -> Response:
+        reply = await self.bus.call(asked, events.AuthoritiesReply)
+        return _encoded(est.certificates_only(reply.chain_pem), est.CERTIFICATES)
+
+    async def _enrol(self, request: Request) -> Response:
+        """The enrolment token is the password of HTTP Basic; the user name means nothing."""
+        if _label(request) != EST_LABEL:
+            raise NotFound(f"enrolment tokens are for the profile {EST_LABEL}")
+        token = _password(request)
+        csr = await _read_request(request)
+        address = client_address(request, self.trusted_proxies)
+        caller = Caller(kind="device", id="enrolment-token", address=address)
+        enrolled = await self.enrolment.enrol(token, csr, caller)
+        return _issued(enrolled.signed)
+
+    async def _reenrol(self, request: Request) -> Response:
+        shown = presented(request, self.certificate_proxies)
+        csr = await _read_request(request)
+        enrolled = await self.reenrolment.renew(shown, csr, label=_label(request), request_id=None)
+        return _issued(enrolled.signed)
+
+
+def _label(request: Request) -> str:
+    return str(request.path_params["profile"])
+
+
+async def _read_request(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != est.REQUEST:
+        raise Malformed(f"the content type must be {est.REQUEST}")
+    return est.read_request(await read_body(request, LARGEST_BYTES))
+
+
+def _password(request: Request) -> str:
+    kind, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        raise not_valid()
+    try:
+        _, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        raise not_valid() from None
+    return password
+
+
+def _issued(signed: events.SignReply) -> Response:
+    return _encoded(est.certificates_only(signed.certificate_pem), est.CERTS_ONLY)
+
+
+def _encoded(body: bytes, media_type: str) -> Response:
+    headers = {
+        "content-type": media_type,  # as it is: no charset goes with it
+        "content-transfer-encoding": "base64",
+        "cache-control": "no-store",
+    }
+    return Response(body, 200, headers)
+
+
+async def _answered(work: Awaitable[Response]) -> Response:
+    """Say how to authenticate, or when to come back, in the headers that EST clients read."""
+    try:
+        return await work
+    except Unauthenticated as error:
+        answer: Response = problem(error)
+        answer.headers["www-authenticate"] = 'Basic realm="pulse-est"'
+        return answer
+    except Unavailable as error:
+        answer = problem(error)
+        answer.headers["retry-after"] = str(RETRY_SECONDS)
+        return answer
