@@ -641,25 +641,6 @@ ALTER TABLE ONLY public.crl_shards FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.crl_shards OWNER TO pulse_owner;
 
-CREATE TABLE public.dead_letters (
-    tenant_id uuid NOT NULL,
-    letter_id uuid NOT NULL,
-    device_id uuid NOT NULL,
-    kind text NOT NULL,
-    reason text NOT NULL,
-    received_at timestamp with time zone NOT NULL,
-    size_bytes integer NOT NULL,
-    payload bytea NOT NULL,
-    CONSTRAINT dead_letters_kind_check CHECK ((kind = ANY (ARRAY['telemetry'::text, 'state'::text, 'command/ack'::text]))),
-    CONSTRAINT dead_letters_payload_check CHECK ((length(payload) <= 4096)),
-    CONSTRAINT dead_letters_reason_check CHECK ((reason ~ '^[a-z_]{1,40}$'::text)),
-    CONSTRAINT dead_letters_size_bytes_check CHECK ((size_bytes >= 0))
-);
-
-ALTER TABLE ONLY public.dead_letters FORCE ROW LEVEL SECURITY;
-
-ALTER TABLE public.dead_letters OWNER TO pulse_owner;
-
 CREATE TABLE public.device_last_state (
     tenant_id uuid NOT NULL,
     device_id uuid NOT NULL,
@@ -702,6 +683,21 @@ CREATE TABLE public.enrolment_tokens (
 ALTER TABLE ONLY public.enrolment_tokens FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.enrolment_tokens OWNER TO pulse_owner;
+
+CREATE TABLE public.expiry_warnings (
+    tenant_id uuid NOT NULL,
+    kind text NOT NULL,
+    subject_id uuid NOT NULL,
+    days smallint NOT NULL,
+    not_after timestamp with time zone NOT NULL,
+    warned_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT expiry_warnings_days_check CHECK ((days >= 0)),
+    CONSTRAINT expiry_warnings_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'issuer'::text])))
+);
+
+ALTER TABLE ONLY public.expiry_warnings FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.expiry_warnings OWNER TO pulse_owner;
 
 CREATE TABLE public.idempotency_keys (
     tenant_id uuid NOT NULL,
@@ -833,6 +829,25 @@ ALTER TABLE public.outbox ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDENTI
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.refused_messages (
+    tenant_id uuid NOT NULL,
+    letter_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    kind text NOT NULL,
+    reason text NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    size_bytes integer NOT NULL,
+    payload bytea NOT NULL,
+    CONSTRAINT refused_messages_kind_check CHECK ((kind = ANY (ARRAY['telemetry'::text, 'state'::text, 'command/ack'::text]))),
+    CONSTRAINT refused_messages_payload_check CHECK ((length(payload) <= 4096)),
+    CONSTRAINT refused_messages_reason_check CHECK ((reason ~ '^[a-z_]{1,40}$'::text)),
+    CONSTRAINT refused_messages_size_bytes_check CHECK ((size_bytes >= 0))
+);
+
+ALTER TABLE ONLY public.refused_messages FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.refused_messages OWNER TO pulse_owner;
 
 CREATE TABLE public.schema_migrations (
     number integer NOT NULL,
@@ -1046,9 +1061,6 @@ ALTER TABLE ONLY public.crl_pending
 ALTER TABLE ONLY public.crl_shards
     ADD CONSTRAINT crl_shards_pkey PRIMARY KEY (issuer_id, shard);
 
-ALTER TABLE ONLY public.dead_letters
-    ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (tenant_id, letter_id);
-
 ALTER TABLE ONLY public.device_last_state
     ADD CONSTRAINT device_last_state_pkey PRIMARY KEY (tenant_id, device_id);
 
@@ -1063,6 +1075,9 @@ ALTER TABLE ONLY public.enrolment_tokens
 
 ALTER TABLE ONLY public.enrolment_tokens
     ADD CONSTRAINT enrolment_tokens_tenant_id_token_hash_key UNIQUE (tenant_id, token_hash);
+
+ALTER TABLE ONLY public.expiry_warnings
+    ADD CONSTRAINT expiry_warnings_pkey PRIMARY KEY (tenant_id, kind, subject_id, days);
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant_id, actor_id, key_hash);
@@ -1081,6 +1096,9 @@ ALTER TABLE ONLY public.operator_grants
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (event_id);
+
+ALTER TABLE ONLY public.refused_messages
+    ADD CONSTRAINT refused_messages_pkey PRIMARY KEY (tenant_id, letter_id);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
@@ -1148,6 +1166,8 @@ CREATE INDEX certificates_by_key ON public.certificates USING btree (public_key_
 
 CREATE INDEX certificates_by_profile ON public.certificates USING btree (tenant_id, profile, certificate_id);
 
+CREATE INDEX certificates_expiring ON public.certificates USING btree (not_after) WHERE (status = 'valid'::text);
+
 CREATE INDEX certificates_listed ON public.certificates USING btree (issuer_id, crl_shard, serial_number) INCLUDE (not_after, revoked_at, revocation_reason) WHERE (status <> 'valid'::text);
 
 CREATE INDEX commands_by_device ON public.commands USING btree (tenant_id, device_id, created_at DESC, command_id DESC);
@@ -1155,10 +1175,6 @@ CREATE INDEX commands_by_device ON public.commands USING btree (tenant_id, devic
 CREATE INDEX commands_open ON public.commands USING btree (expires_at) WHERE (state = ANY (ARRAY['asked'::text, 'sent'::text]));
 
 CREATE INDEX crl_pending_by_shard ON public.crl_pending USING btree (issuer_id, shard);
-
-CREATE INDEX dead_letters_by_device ON public.dead_letters USING btree (tenant_id, device_id, received_at DESC, letter_id DESC);
-
-CREATE INDEX dead_letters_by_tenant ON public.dead_letters USING btree (tenant_id, received_at DESC, letter_id DESC);
 
 CREATE INDEX devices_by_tenant ON public.devices USING btree (tenant_id, created_at DESC, device_id);
 
@@ -1179,6 +1195,10 @@ CREATE INDEX operator_grants_live ON public.operator_grants USING btree (operato
 CREATE INDEX outbox_by_tenant ON public.outbox USING btree (tenant_id, "position");
 
 CREATE INDEX outbox_unsent ON public.outbox USING btree (producer, "position") WHERE (sent_at IS NULL);
+
+CREATE INDEX refused_messages_by_device ON public.refused_messages USING btree (tenant_id, device_id, received_at DESC, letter_id DESC);
+
+CREATE INDEX refused_messages_by_tenant ON public.refused_messages USING btree (tenant_id, received_at DESC, letter_id DESC);
 
 CREATE INDEX stripe_events_by_tenant ON public.stripe_events USING btree (home_tenant_id, created_at DESC);
 
@@ -1374,11 +1394,15 @@ CREATE POLICY ca_read ON public.certificates FOR SELECT TO pulse_ca USING (true)
 
 CREATE POLICY ca_read ON public.devices FOR SELECT TO pulse_ca USING (true);
 
+CREATE POLICY ca_read ON public.expiry_warnings FOR SELECT TO pulse_ca USING (true);
+
 CREATE POLICY ca_read ON public.tenants FOR SELECT TO pulse_ca USING (true);
 
 CREATE POLICY ca_record ON public.audit_log FOR INSERT TO pulse_ca WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY ca_revoke ON public.certificates FOR UPDATE TO pulse_ca USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ca_warn ON public.expiry_warnings FOR INSERT TO pulse_ca WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 ALTER TABLE public.certificates ENABLE ROW LEVEL SECURITY;
 
@@ -1388,21 +1412,21 @@ ALTER TABLE public.crl_pending ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.crl_shards ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE public.dead_letters ENABLE ROW LEVEL SECURITY;
-
 ALTER TABLE public.device_last_state ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.devices ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.enrolment_tokens ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.expiry_warnings ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY ingest_own ON public.commands TO pulse_ingest USING (true) WITH CHECK (true);
 
-CREATE POLICY ingest_own ON public.dead_letters TO pulse_ingest USING (true) WITH CHECK (true);
-
 CREATE POLICY ingest_own ON public.limit_receipts TO pulse_ingest USING (true) WITH CHECK (true);
+
+CREATE POLICY ingest_own ON public.refused_messages TO pulse_ingest USING (true) WITH CHECK (true);
 
 CREATE POLICY ingest_read ON public.billing_entitlements FOR SELECT TO pulse_ingest USING (true);
 
@@ -1488,6 +1512,8 @@ CREATE POLICY provision_event ON public.outbox FOR INSERT TO pulse_provision WIT
 
 CREATE POLICY provision_record ON public.audit_log FOR INSERT TO pulse_provision WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+ALTER TABLE public.refused_messages ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY relay_own ON public.outbox TO pulse_outbox USING ((producer = SESSION_USER)) WITH CHECK ((producer = SESSION_USER));
 
 CREATE POLICY seal_add ON public.audit_seal_runs FOR INSERT TO pulse_seal WITH CHECK (true);
@@ -1544,13 +1570,13 @@ CREATE POLICY tenant_isolation ON public.certificates TO pulse_app USING ((tenan
 
 CREATE POLICY tenant_isolation ON public.commands TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
-CREATE POLICY tenant_isolation ON public.dead_letters TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
-
 CREATE POLICY tenant_isolation ON public.device_last_state TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.devices TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.enrolment_tokens TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.expiry_warnings TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.idempotency_keys TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -1559,6 +1585,8 @@ CREATE POLICY tenant_isolation ON public.limit_receipts TO pulse_app USING ((ten
 CREATE POLICY tenant_isolation ON public.operator_grants TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.outbox TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.refused_messages TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.telemetry TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -1724,9 +1752,6 @@ GRANT SELECT(this_update) ON TABLE public.crl_shards TO pulse_operator_read;
 
 GRANT UPDATE(der) ON TABLE public.crl_shards TO pulse_ca;
 
-GRANT SELECT ON TABLE public.dead_letters TO pulse_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.dead_letters TO pulse_ingest;
-
 GRANT SELECT ON TABLE public.device_last_state TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_last_state TO pulse_ingest;
 GRANT SELECT ON TABLE public.device_last_state TO pulse_operator_data;
@@ -1768,6 +1793,9 @@ GRANT SELECT(used_at) ON TABLE public.enrolment_tokens TO pulse_operator_data;
 GRANT SELECT(created_at) ON TABLE public.enrolment_tokens TO pulse_operator_data;
 
 GRANT SELECT(created_by) ON TABLE public.enrolment_tokens TO pulse_operator_data;
+
+GRANT SELECT ON TABLE public.expiry_warnings TO pulse_app;
+GRANT SELECT,INSERT ON TABLE public.expiry_warnings TO pulse_ca;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.idempotency_keys TO pulse_app;
 
@@ -1841,6 +1869,9 @@ GRANT SELECT(created_at) ON TABLE public.outbox TO pulse_operator_read;
 
 GRANT UPDATE(sent_at) ON TABLE public.outbox TO pulse_outbox;
 GRANT SELECT(sent_at) ON TABLE public.outbox TO pulse_operator_read;
+
+GRANT SELECT ON TABLE public.refused_messages TO pulse_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refused_messages TO pulse_ingest;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events TO pulse_billing;
 

@@ -78,4 +78,27 @@ ALTER TABLE certificates
     ADD CHECK (NOT superseded OR (status = 'revoked' AND revocation_reason = 'superseded'));
 GRANT SELECT (renewal, first_used_at) ON certificates TO pulse_authz;
 
+-- Which warnings of an expiry went out: the key is what makes each go out once, whichever replica is first.  An issuer's
+-- tenant is the platform's.
+CREATE TABLE expiry_warnings (
+    tenant_id  uuid        NOT NULL,
+    kind       text        NOT NULL CHECK (kind IN ('device', 'issuer')),
+    subject_id uuid        NOT NULL,
+    days       smallint    NOT NULL CHECK (days >= 0),
+    not_after  timestamptz NOT NULL,
+    warned_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, kind, subject_id, days)
+);
+ALTER TABLE expiry_warnings ENABLE ROW LEVEL SECURITY;
+ALTER TABLE expiry_warnings FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON expiry_warnings TO pulse_app
+    USING (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)
+    WITH CHECK (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid);
+CREATE POLICY ca_read ON expiry_warnings FOR SELECT TO pulse_ca USING (true);
+CREATE POLICY ca_warn ON expiry_warnings FOR INSERT TO pulse_ca
+    WITH CHECK (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid);
+GRANT SELECT ON expiry_warnings TO pulse_app;
+GRANT SELECT, INSERT ON expiry_warnings TO pulse_ca;
+CREATE INDEX certificates_expiring ON certificates (not_after) WHERE status = 'valid';
+
 RESET ROLE;

@@ -103,6 +103,7 @@ def own_database(postgres: Postgres, pytestconfig: pytest.Config) -> FreshDataba
 def fresh(own_database: FreshDatabase) -> FreshDatabase:
     with own_database.connect() as rows:
         rows.execute(
+            "DELETE FROM expiry_warnings; "
             "DELETE FROM crl_pending; DELETE FROM crl_shards; DELETE FROM certificates; DELETE FROM issuers; "
             " DELETE FROM devices; DELETE FROM tenants; "
             "DELETE FROM outbox; DELETE FROM audit_log"

@@ -74,6 +74,22 @@ class DeviceDisabled(Event):
     device_id: UUID
 
 
+class DeviceTokenMinted(Event):
+    """A token for the broker was made; a ban of the device ends with it."""
+
+    subject = "pulse.events.device.token_minted"
+    device_id: UUID
+    token_id: UUID
+
+
+class DeviceTokenRevoked(Event):
+    """Whoever is connected with the token goes."""
+
+    subject = "pulse.events.device.token_revoked"
+    device_id: UUID
+    token_id: UUID
+
+
 class TenantSuspended(Event):
     """From now on nobody of the tenant gets in: drop what is cached of it and cut what is open."""
 
@@ -150,6 +166,26 @@ class IssuerRevoked(Event):
     fingerprint_sha256: str
     reason: str
     revoked_at: datetime
+
+
+class CertificateExpiring(Event):
+    """A device's newest certificate has less than ``days`` days left; told once for each of 30, 14, 7 and 1."""
+
+    subject = "pulse.events.cert.expiring"
+    device_id: UUID
+    certificate_id: UUID
+    serial_number: str
+    not_after: datetime
+    days: int
+
+
+class IssuerExpiring(Event):
+    """A CA certificate has less than ``days`` days left; told as for devices.  Its tenant is the platform's."""
+
+    subject = "pulse.events.issuer.expiring"
+    issuer_id: UUID
+    not_after: datetime
+    days: int
 
 
 class EntitlementsChanged(Event):
@@ -295,6 +331,18 @@ class RenewRequest(Call):
     request_id: str | None = None
 
 
+class AuthoritiesRequest(Call):
+    """Ask which CA certificates stand behind what is issued for a profile now."""
+
+    rpc = "pulse.rpc.cert_worker.authorities"
+    profile: str
+
+
+class AuthoritiesReply(Wire):
+    chain_pem: str
+    """The issuing CA first, its root last."""
+
+
 class SignReply(Wire):
     certificate_id: UUID
     certificate_pem: str
@@ -330,18 +378,6 @@ public key's SubjectPublicKeyInfo."""
 
 class RevokeCertificatesRequest(Call):
     """Revoke, or put on hold, every certificate that ``by`` and ``selected`` name and that has not expired.
-
-class AuthoritiesRequest(Call):
-    """Ask which CA certificates stand behind what is issued for a profile now."""
-
-    rpc = "pulse.rpc.cert_worker.authorities"
-    profile: str
-
-
-class AuthoritiesReply(Wire):
-    chain_pem: str
-    """The issuing CA first, its root last."""
-
 
     Without a tenant: those of every tenant, which the caller has verified is for an operator to ask.  Repeating it is
     harmless.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NoReturn
 from cert_worker.authority import open_authorities
 from cert_worker.ca import CaRefused
 from cert_worker.domain import DEVICE_PROFILE
+from cert_worker.expiry import Expiry
 from cert_worker.handlers import retire
-from cert_worker.handlers.pki import Pki
 from cert_worker.handlers.authorities import Telling
+from cert_worker.handlers.pki import Pki
 from cert_worker.handlers.renew import Renewing
 from cert_worker.handlers.revoke import Revoking
 from cert_worker.handlers.revoke_issuer import RevokingIssuers
@@ -88,16 +89,20 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     signing = Signing(database=database, issuing=issuing, clock=system_clock)
     revoking = Revoking(database=database, publisher=publisher, clock=system_clock)
     runtime.spawn("crl publisher", publisher.run())
+    runtime.spawn(
+        "expiry warnings",
+        Expiry(database=database, authorities=authorities, clock=system_clock).run(),
+    )
     runtime.spawn("outbox relay", Relay(database, bus).run())
     await bus.answer(events.SignRequest, signing.sign)
     renewing = Renewing(database=database, issuing=issuing, clock=system_clock)
     await bus.answer(events.RenewRequest, renewing.renew)
+    await bus.answer(events.AuthoritiesRequest, Telling(authorities).authorities_of)
     retiring = retire.Retiring(database=database, publisher=publisher, clock=system_clock)
     runtime.spawn("renewals", consume(bus, retire.CONSUMER, retiring.handle))
     await bus.answer(events.RevokeRequest, revoking.revoke)
     await bus.answer(events.RevokeCertificatesRequest, revoking.revoke_certificates)
     await bus.answer(events.ReleaseCertificatesRequest, revoking.release_certificates)
-    await bus.answer(events.AuthoritiesRequest, Telling(authorities).authorities_of)
     issuers = RevokingIssuers(database=database, authorities=authorities, clock=system_clock)
     await bus.answer(events.RevokeIssuerRequest, issuers.revoke)
     ocsp = Ocsp(database=database, authorities=authorities, clock=system_clock)

@@ -19,3 +19,12 @@ CRL_PROBES = Counter("pulse_crl_probes_total", "Lists read as the broker reads t
 LINT_FINDINGS = Counter(
     "pulse_certificate_lint_findings_total", "What the linter found in certificates to be", ["code"]
 )
+EXPIRING = Gauge(
+    "pulse_certificates_expiring", "Valid certificates with at most so many days left", ["days"]
+)
+ISSUER_NOT_AFTER = Gauge(
+    "pulse_issuer_not_after_timestamp_seconds", "When an issuer expires, in Unix time", ["issuer"]
+)
+EXPIRY_WARNINGS = Counter(
+    "pulse_expiry_warnings_total", "Warnings of expiry that went out", ["kind"]
+)

@@ -37,10 +37,13 @@ SUBJECTS = (
 # Whatever is not listed ends trust, so that an event of a later release does.
 HARMLESS = frozenset(
     {
+        events.CertificateExpiring.subject,
         events.CertificateReleased.subject,
         events.DeviceCreated.subject,
         events.DeviceRenamed.subject,
         events.DeviceEnrolled.subject,
+        events.IssuerExpiring.subject,
+        events.DeviceTokenMinted.subject,
         events.SessionCut.subject,
     }
 )
