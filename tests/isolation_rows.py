@@ -31,6 +31,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "billing_subscriptions": {"subscription_id": "sub_{new}"},
     "refused_messages": {"reason": "not_json"},
     "limit_receipts": {"messages": "1"},
+    "routes": {"event_types": "{{telemetry}}"},
+    "delivery_attempts": {"response_body": "ok"},
     "operator_grants": {"scopes": "{{telemetry}}", "seconds": "300"},
 }
 

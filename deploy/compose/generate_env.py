@@ -12,7 +12,14 @@ from pathlib import Path
 SECRET_BYTES = 32
 # Given by others or meant to stay empty.
 _LEFT_EMPTY = frozenset(
-    {"MQTT_AUTH_SECRET_PREVIOUS", "STRIPE_API_KEY", "STRIPE_PRICES", "BILLING_DEFAULT_PLAN"}
+    {
+        "MQTT_AUTH_SECRET_PREVIOUS",
+        "STRIPE_API_KEY",
+        "STRIPE_PRICES",
+        "BILLING_DEFAULT_PLAN",
+        "DELIVERY_SECRET_KEY_PREVIOUS",
+        "DELIVERY_ALLOWED_NETWORKS",
+    }
 )
 
 
@@ -29,7 +36,7 @@ def _fill_line(line: str) -> str:
 
 
 def _random(name: str) -> str:
-    if name == "SESSION_ENCRYPTION_KEY":
+    if name in {"SESSION_ENCRYPTION_KEY", "DELIVERY_SECRET_KEY"}:
         return base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
     # Hexadecimal: safe in a URL, in HOCON, in NATS's quotes and in an API key file, whatever comes first in it.
     return secrets.token_hex(SECRET_BYTES)

@@ -100,7 +100,15 @@ SETTINGS = {
     },
     "ingest_worker": _COMMON
     | {"MQTT_HOST", "MQTT_PORT", "MQTT_USERNAME", "MQTT_PASSWORD", "MQTT_CLIENT_ID"},
-    "delivery_worker": _COMMON,
+    "delivery_worker": _COMMON
+    | {
+        "DELIVERY_SECRET_KEY",
+        "DELIVERY_SECRET_KEY_PREVIOUS",
+        "DELIVERY_ALLOWED_NETWORKS",
+        "DELIVERY_ALLOWED_PORTS",
+        "DELIVERY_ALLOW_HTTP",
+        "DELIVERY_LOG_DAYS",
+    },
 }
 
 

@@ -43,7 +43,7 @@ ROLES = {
     "svc_mqtt_authz": {"pulse_authz", "pulse_outbox", "pulse_audit"},
     "svc_billing_webhooks": {"pulse_billing", "pulse_outbox", "pulse_audit"},
     "svc_ingest_worker": {"pulse_ingest", "pulse_audit"},
-    "svc_delivery_worker": {"pulse_app", "pulse_audit"},
+    "svc_delivery_worker": {"pulse_app", "pulse_outbox", "pulse_audit"},
 }
 LOGINS_AND_ROLES = [(login, role) for login, roles in ROLES.items() for role in sorted(roles)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -38,6 +39,7 @@ def environment(postgres: Postgres, nats_server: Nats) -> dict[str, str]:
         "NATS_URL": nats_server.url,
         "NATS_USER": "test",
         "NATS_PASSWORD": PASSWORD,
+        "DELIVERY_SECRET_KEY": base64.b64encode(b"k" * 32).decode(),
     }
 
 
@@ -65,7 +67,12 @@ def test_service_refuses_to_start_and_lists_every_mistake() -> None:
     _, errors = process.communicate(timeout=20)
 
     assert process.returncode == 78
-    for name in ("PULSE_ENV is required", "DATABASE_URL is required", "NATS_URL is required"):
+    for name in (
+        "PULSE_ENV is required",
+        "DATABASE_URL is required",
+        "NATS_URL is required",
+        "DELIVERY_SECRET_KEY is required",
+    ):
         assert name in errors
     for name in ("NATS_PASSWORD:", "HTTP_PORT:"):
         assert name in errors

@@ -71,7 +71,7 @@ class Environments:
             "mqtt_authz": self._mqtt_authz,
             "billing_webhooks": self._billing_webhooks,
             "ingest_worker": self._ingest_worker,
-            "delivery_worker": dict,
+            "delivery_worker": self._delivery_worker,
         }[service]
         return {**self._common(service), **specific()}
 
@@ -256,6 +256,9 @@ class Environments:
         }
 
     def _ingest_worker(self) -> Environment:
+    def _delivery_worker(self) -> Environment:
+        return {"DELIVERY_SECRET_KEY": self.secrets.delivery_secret_key}
+
         return {
             "MQTT_HOST": "127.0.0.1",
             "MQTT_PORT": str(self.ports.mqtt_internal),

@@ -44,6 +44,7 @@ class Secrets:
     broker_api_key: str
     broker_api_secret: str
     stripe_webhook: str
+    delivery_secret_key: str
 
     def __repr__(self) -> str:
         return "Secrets([secret])"
@@ -76,6 +77,7 @@ def _generate() -> Secrets:
         mqtt_admin=_token(),
         broker_api_key=f"pulse-{secrets.token_hex(4)}",
         broker_api_secret=_token(),
+        delivery_secret_key=base64.b64encode(secrets.token_bytes(32)).decode(),
         stripe_webhook=f"whsec_{secrets.token_hex(24)}",
     )
 

@@ -1,0 +1,233 @@
+"""A lane for each destination: its own consumer, concurrency, breaker and retries; nobody waits for a neighbour.
+
+A lane is a durable consumer of the work queue on its route's subject; replicas with the same lane share it.  What is
+tried again later stays in the stream with its delay, so a crash loses neither the message nor its turn.  An ordered
+lane has one message under way at a time, retries included: the next one waits until it is delivered or dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.js.api import AckPolicy, ConsumerConfig
+from pydantic import ValidationError
+
+from delivery_worker.domain import Breaker
+from pulse_common import events
+from pulse_common.delivery_events import Delivery, delivery_subject
+from pulse_common.errors import Unavailable
+from pulse_common.messaging import Done, Later
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+    from delivery_worker.attempts import Attempts
+    from delivery_worker.domain import Route
+    from delivery_worker.known_routes import KnownRoutes
+    from pulse_common.bus import Bus
+
+log = structlog.get_logger(__name__)
+
+FETCH_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+ACK_WAIT_SECONDS = 60.0
+MOST_UNDER_WAY = 1000
+FORGOTTEN_AFTER_SECONDS = 7 * 86_400.0
+AWAY_SECONDS = 2.0
+CRASH_SECONDS = 30.0
+_TROUBLE = (nats.errors.Error, nats.js.errors.Error, OSError, Unavailable)
+
+
+@dataclass(slots=True, kw_only=True)
+class Lane:
+    tenant: UUID
+    route_id: UUID
+    bus: Bus
+    routes: KnownRoutes
+    attempts: Attempts
+    breaker: Breaker = field(default_factory=Breaker)
+    under_way: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Deliver until nothing is left; trouble of the bus is waited out."""
+        try:
+            while not await self._serve():  # noqa: ASYNC110 -- a pause between tries, no flag
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            await self._stop()
+
+    async def _serve(self) -> bool:
+        """Subscribe and deliver; true once the lane is empty, false when it should be subscribed anew."""
+        try:
+            route = await self.routes.find(self.tenant, self.route_id)
+            subscription = await self._subscribe(route)
+            try:
+                return await self._pull(subscription, route)
+            finally:
+                with contextlib.suppress(*_TROUBLE):
+                    await subscription.unsubscribe()
+        except _TROUBLE as error:
+            log.warning("lane_waits", route_id=str(self.route_id), error=repr(error))
+            return False
+
+    async def _pull(
+        self, subscription: JetStreamContext.PullSubscription, began_as: Route | None
+    ) -> bool:
+        while True:
+            route = await self.routes.find(self.tenant, self.route_id)
+            if _order(route) != _order(began_as):
+                return False
+            if not await self._may_take(route):
+                continue
+            try:
+                (message,) = await subscription.fetch(1, timeout=FETCH_SECONDS)
+            except TimeoutError:
+                info = await subscription.consumer_info()
+                if info.num_pending:
+                    return (
+                        False  # nats-py's issue 504: messages wait, and the subscription is silent
+                    )
+                if not info.num_ack_pending and not self.under_way:
+                    return True
+                continue
+            task = asyncio.create_task(self._one(message))
+            self.under_way.add(task)
+            task.add_done_callback(self.under_way.discard)
+
+    async def _may_take(self, route: Route | None) -> bool:
+        """Say whether there is room for one more; wait a little where there is not."""
+        if route is None:
+            return True  # its messages have nowhere to go any more
+        pause = LOOK_SECONDS if route.status != "active" else 0.0
+        pause = pause or min(LOOK_SECONDS, self.breaker.wait_seconds(time.monotonic()))
+        if pause:
+            await asyncio.sleep(pause)
+            return False
+        room = 1 if route.ordered or self.breaker.is_trying else route.concurrency
+        if len(self.under_way) >= room:
+            await asyncio.wait(
+                self.under_way, return_when=asyncio.FIRST_COMPLETED, timeout=LOOK_SECONDS
+            )
+            return False
+        return True
+
+    async def _one(self, message: Msg) -> None:
+        try:
+            await self._settle(message, await self._attempt(message))
+        except asyncio.CancelledError:
+            with contextlib.suppress(*_TROUBLE):
+                await message.nak()
+            raise
+        except _TROUBLE as error:
+            # Not acknowledged: it comes again after the ack wait.
+            log.warning("delivery_not_settled", route_id=str(self.route_id), error=repr(error))
+
+    async def _attempt(self, message: Msg) -> Done | Later:
+        try:
+            delivery = Delivery.model_validate_json(message.data)
+            # Asked for again: between the fetch and now the route may have changed.
+            route = await self.routes.find(self.tenant, self.route_id)
+            if route is None or delivery.tenant_id != self.tenant:
+                return Done()
+            number = message.metadata.num_delivered or 1
+            delivered, outcome = await self.attempts.deliver(route, delivery, number)
+        except ValidationError:
+            log.warning("delivery_unreadable", route_id=str(self.route_id))
+            return Done()
+        except Unavailable as error:
+            return Later(AWAY_SECONDS, error.message)
+        except Exception:
+            log.exception("delivery_crashed", route_id=str(self.route_id))
+            return Later(CRASH_SECONDS, "delivery crashed")
+        self.breaker.note(time.monotonic(), delivered=delivered)
+        return outcome
+
+    async def _settle(self, message: Msg, outcome: Done | Later) -> None:
+        if isinstance(outcome, Done):
+            await message.ack()
+        else:
+            await message.nak(delay=outcome.seconds)
+
+    async def _subscribe(self, route: Route | None) -> JetStreamContext.PullSubscription:
+        wanted = ConsumerConfig(
+            durable_name=f"lane-{self.route_id}",
+            filter_subject=delivery_subject(self.tenant, self.route_id),
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_SECONDS,
+            max_ack_pending=1 if _order(route) else MOST_UNDER_WAY,
+            inactive_threshold=FORGOTTEN_AFTER_SECONDS,
+        )
+        jetstream = self.bus.jetstream
+        await jetstream.add_consumer(events.STREAM_DELIVERY, wanted)
+        return await jetstream.pull_subscribe_bind(f"lane-{self.route_id}", events.STREAM_DELIVERY)
+
+    async def _stop(self) -> None:
+        await end(self.under_way)
+
+
+@dataclass(slots=True, kw_only=True)
+class Lanes:
+    """Opens a lane for each route that has something waiting, whoever put it there."""
+
+    bus: Bus
+    routes: KnownRoutes
+    attempts: Attempts
+    _open: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
+
+    def open(self, tenant: UUID, route_id: UUID) -> None:
+        if route_id in self._open:
+            return
+        lane = Lane(
+            tenant=tenant,
+            route_id=route_id,
+            bus=self.bus,
+            routes=self.routes,
+            attempts=self.attempts,
+        )
+        task = asyncio.create_task(lane.run(), name=f"lane {route_id}")
+        self._open[route_id] = task
+        task.add_done_callback(lambda _: self._open.pop(route_id, None))
+
+    async def run(self) -> None:
+        """Look for waiting messages, for ever: other replicas' too, and those of before a crash."""
+        try:
+            while True:
+                try:
+                    await self._look()
+                except _TROUBLE as error:
+                    log.warning("lanes_wait", error=repr(error))
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            await end(self._open.values())
+
+    async def _look(self) -> None:
+        info = await self.bus.jetstream.stream_info(
+            events.STREAM_DELIVERY, subjects_filter="pulse.delivery.>"
+        )
+        for subject in info.state.subjects or {}:
+            _, _, tenant, route_id = subject.split(".")
+            self.open(UUID(tenant), UUID(route_id))
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: before Python 3.12 asyncio.wait_for may lose one (see ``runtime``)."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)
+
+
+def _order(route: Route | None) -> bool:
+    return route is not None and route.ordered

@@ -1,0 +1,164 @@
+"""The engine with real parts: a database, a bus, and endpoints on this machine that the rules allow."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID, uuid4
+
+import pytest
+from tests.parts import PASSWORD
+
+from delivery_worker.attempts import Attempts
+from delivery_worker.calls import Caller
+from delivery_worker.handlers import Handlers
+from delivery_worker.known_routes import KnownRoutes
+from delivery_worker.lanes import Lanes, end
+from delivery_worker.router import READINGS, Router
+from delivery_worker.signing import Safe
+from delivery_worker.targets import Rules
+from pulse_common import delivery_events as calls
+from pulse_common import events
+from pulse_common.bus import Bus
+from pulse_common.consume import consume_batches
+from pulse_common.tenancy import Database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import psycopg
+    from tests.parts import Nats, Postgres
+
+A = TypeVar("A", bound=calls.RouteAct)
+EVERYTHING_HERE = Rules(
+    schemes=frozenset({"http"}),
+    ports=frozenset(range(1024, 65536)),
+    networks=(ipaddress.ip_network("127.0.0.1/32"),),
+)
+
+
+@dataclass(slots=True)
+class Now:
+    """A clock that tests move."""
+
+    ahead: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead  # noqa: TID251 -- the tests' own clock
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    tenant: UUID
+    bus: Bus
+    db: Database
+    handlers: Handlers
+    lanes: Lanes
+    clock: Now
+
+    async def route(self, url: str, **more: object) -> calls.RouteReply:
+        """Make a route and prove that its endpoint is its owner's."""
+        made = await self.unverified(url, **more)
+        answer = await self.handlers.verify(self.act(calls.VerifyRouteRequest, made.route_id))
+        assert answer.delivered, answer
+        return made
+
+    async def unverified(self, url: str, **more: object) -> calls.RouteReply:
+        wanted = {"name": "a route", "url": url, "event_types": ["telemetry"], **more}
+        return await self.handlers.create(
+            calls.CreateRouteRequest(
+                tenant_id=self.tenant,
+                actor_id="alice",
+                route_id=uuid4(),
+                wanted=calls.RouteWanted.model_validate(wanted),
+            )
+        )
+
+    def act(self, kind: type[A], route_id: UUID, **more: object) -> A:
+        asked = {"tenant_id": self.tenant, "actor_id": "alice", "route_id": route_id, **more}
+        return kind.model_validate(asked)
+
+    async def publish(self, device: UUID, tenant: UUID | None = None, **metrics: float) -> None:
+        reading = events.Reading(
+            tenant_id=tenant or self.tenant,
+            device_id=device,
+            message_id=uuid4(),
+            ts=self.clock(),
+            received_at=self.clock(),
+            metrics=dict(metrics),
+        )
+        await self.bus.publish_stored(
+            events.telemetry_subject(reading.tenant_id, device),
+            reading.to_bytes(),
+            message_id=str(reading.message_id),
+        )
+
+
+@asynccontextmanager
+async def running(postgres: Postgres, nats_server: Nats, tenant: UUID) -> AsyncIterator[Engine]:
+    """Run one replica."""
+    db = Database(postgres.url("svc_delivery_worker"), name="test")
+    await db.open()
+    bus = await Bus.connect(
+        url=nats_server.url, user="test", password=PASSWORD, service="delivery_worker"
+    )
+    for stream in (events.STREAM_DELIVERY, events.STREAM_TELEMETRY, events.STREAM_EVENTS):
+        await bus.ensure_stream(stream)
+    clock, caller, safe = Now(), Caller(EVERYTHING_HERE), Safe([b"k" * 32])
+    attempts = Attempts(db=db, caller=caller, safe=safe, clock=clock)
+    routes = KnownRoutes(db=db, clock=clock, keep=timedelta(days=30))
+    lanes = Lanes(bus=bus, routes=routes, attempts=attempts)
+    handlers = Handlers(
+        db=db,
+        bus=bus,
+        safe=safe,
+        rules=EVERYTHING_HERE,
+        routes=routes,
+        lanes=lanes,
+        attempts=attempts,
+        clock=clock,
+    )
+    router = Router(bus=bus, routes=routes, lanes=lanes)
+    work = [
+        asyncio.create_task(lanes.run()),
+        asyncio.create_task(consume_batches(bus, READINGS, router.handle)),
+    ]
+    # Until the consumer is there, nothing is new to it.
+    await until_true(lambda: _has_consumer(bus))
+    yield Engine(tenant=tenant, bus=bus, db=db, handlers=handlers, lanes=lanes, clock=clock)
+    await end(work)
+    await caller.close()
+    await bus.close()
+    await db.close()
+
+
+async def _has_consumer(bus: Bus) -> bool:
+    found = await bus.jetstream.consumers_info(events.STREAM_TELEMETRY)
+    return bool(found)
+
+
+async def until_true(check: Callable[[], object], seconds: float = 15) -> None:
+    """Wait until ``check`` (which may be a coroutine function) says so."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = check()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def tenant(superuser: psycopg.Connection) -> UUID:
+    made = uuid4()
+    superuser.execute("INSERT INTO tenants (tenant_id, name) VALUES (%s, %s)", [made, "T"])
+    return made
+
+
+@pytest.fixture
+async def engine(postgres: Postgres, nats_server: Nats, tenant: UUID) -> AsyncIterator[Engine]:
+    async with running(postgres, nats_server, tenant) as made:
+        yield made

@@ -1,0 +1,290 @@
+"""From a reading to a customer's endpoint and its log: signed, owned, retried, kept apart, replayed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+from services.delivery_worker.tests.conftest import Engine, running, until_true
+from services.delivery_worker.tests.endpoints import Endpoint, serving
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from delivery_worker import domain
+from pulse_common import delivery_events as calls
+from pulse_common.errors import Conflict, LimitReached, Malformed, NotFound, Stale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+    from services.delivery_worker.tests.endpoints import Received
+    from tests.parts import Nats, Postgres
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+
+
+def messages(endpoint: Endpoint) -> Sequence[Received]:
+    return [r for r in endpoint.received if b"webhook.verification" not in r.body]
+
+
+async def test_reading_reaches_its_webhook_signed_and_is_in_the_log(
+    engine: Engine, superuser: psycopg.Connection
+) -> None:
+    device = uuid4()
+    async with serving() as endpoint:
+        made = await engine.route(endpoint.url, metrics=["temperature"])
+        await engine.publish(device, temperature=21.5, noise=3)
+        await engine.publish(device, noise=4)
+        await until_true(lambda: messages(endpoint))
+        (got,) = messages(endpoint)
+
+        assert made.secret is not None
+        body = Webhook(made.secret).verify(got.body, got.headers)
+        assert (body["type"], body["data"]["metrics"]) == ("telemetry", {"temperature": 21.5})
+        with pytest.raises(WebhookVerificationError):
+            Webhook("whsec_" + base64.b64encode(b"x" * 32).decode()).verify(got.body, got.headers)
+        row = superuser.execute(
+            "SELECT stage, delivered, status, response_body, delivery_id, device_id"
+            " FROM delivery_attempts WHERE route_id = %s AND event_type = 'telemetry'",
+            [made.route_id],
+        ).fetchone()
+        assert row == ("after", True, 200, "ok", got.headers["webhook-id"], device)
+
+
+async def test_secret_is_sealed_and_both_signatures_are_sent_while_it_is_rotated(
+    engine: Engine, superuser: psycopg.Connection
+) -> None:
+    async with serving() as endpoint:
+        made = await engine.route(endpoint.url)
+        rotated = await engine.handlers.rotate(engine.act(calls.RotateSecretRequest, made.route_id))
+        await engine.handlers.test(engine.act(calls.TestRouteRequest, made.route_id))
+        engine.clock.ahead = domain.SECRET_OVERLAP + timedelta(minutes=1)
+        await engine.handlers.test(engine.act(calls.TestRouteRequest, made.route_id))
+        during, after = messages(endpoint)
+
+        assert made.secret is not None
+        assert rotated.secret is not None
+        for secret in (made.secret, rotated.secret):
+            assert Webhook(secret).verify(during.body, during.headers)
+        assert len(during.headers["webhook-signature"].split()) == 2
+        assert len(after.headers["webhook-signature"].split()) == 1
+        kept = superuser.execute(
+            "SELECT r::text, secret_sealed FROM routes r WHERE route_id = %s", [made.route_id]
+        ).fetchone()
+        assert kept is not None
+        assert rotated.secret not in kept[0]
+        assert rotated.secret.encode() not in bytes(kept[1])
+
+
+async def test_nothing_is_sent_before_the_endpoint_answers_the_challenge(engine: Engine) -> None:
+    async with serving(Endpoint(echoes_challenge=False)) as endpoint:
+        made = await engine.unverified(endpoint.url)
+        answer = await engine.handlers.verify(engine.act(calls.VerifyRouteRequest, made.route_id))
+        await engine.publish(uuid4(), a=1)
+        with pytest.raises(Conflict):
+            await engine.handlers.test(engine.act(calls.TestRouteRequest, made.route_id))
+
+        assert not answer.delivered
+        assert answer.error == "the endpoint answered, but not with the challenge"
+        assert messages(endpoint) == []
+
+
+async def test_another_url_has_to_be_verified_anew(engine: Engine) -> None:
+    async with serving() as endpoint:
+        made = await engine.route(endpoint.url)
+        wanted = calls.RouteWanted(
+            name="n", url=f"{endpoint.url}/2", event_types=["cert.revoked"], device_ids=[uuid4()]
+        )
+        asked = calls.ChangeRouteRequest(
+            tenant_id=engine.tenant, actor_id="a", route_id=made.route_id, wanted=wanted, version=99
+        )
+        with pytest.raises(Stale):
+            await engine.handlers.change(asked)
+        await engine.handlers.change(asked.model_copy(update={"version": None}))
+        with pytest.raises(Conflict):
+            await engine.handlers.test(engine.act(calls.TestRouteRequest, made.route_id))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "http://169.254.169.254/latest"},
+        {"url": "http://localhost:8080/"},
+        {"event_types": ["operator.break_glass"]},
+        {"event_types": []},
+        {"template": "{{ not json"},
+        {"template": "[" * 2000},
+    ],
+)
+async def test_what_cannot_be_delivered_is_not_taken(
+    engine: Engine, wrong: dict[str, object]
+) -> None:
+    with pytest.raises(Malformed):
+        await engine.unverified(**{"url": "http://127.0.0.1:8080/", **wrong})  # type: ignore[arg-type]
+
+
+async def test_plan_says_how_many_routes_there_are(
+    engine: Engine, superuser: psycopg.Connection
+) -> None:
+    superuser.execute(
+        "INSERT INTO billing_entitlements (tenant_id, version, plan_id, access, routes, hard_limits, features, cause,"
+        " applied_at) VALUES (%s, 1, 'free', 'full', 1, true, '{}', 'test', now())",
+        [engine.tenant],
+    )
+    await engine.unverified("http://127.0.0.1:8080/")
+
+    with pytest.raises(LimitReached, match="1 routes"):
+        await engine.unverified("http://127.0.0.1:8080/")
+
+
+async def test_failed_delivery_comes_again_under_the_same_id_and_then_is_dead_and_replayed(
+    engine: Engine, superuser: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "RETRY_SECONDS", (0.1, 0.1))
+    monkeypatch.setattr(domain, "MOST_ATTEMPTS", 3)
+    async with serving() as endpoint:
+        made = await engine.route(endpoint.url)
+        endpoint.status = 500
+        await engine.publish(uuid4(), a=1)
+
+        def dead() -> list[tuple[str, int]]:
+            query = "SELECT delivery_id, attempts FROM delivery_dead_letters WHERE route_id = %s"
+            return superuser.execute(query, [made.route_id]).fetchall()
+
+        await until_true(dead)
+        ids = {got.headers["webhook-id"] for got in messages(endpoint)}
+        assert dead() == [(ids.copy().pop(), 3)]
+        assert len(messages(endpoint)) == 3
+
+        endpoint.status = 200
+        asked = engine.act(
+            calls.ReplayDeadRequest, made.route_id, since=engine.clock() - timedelta(1)
+        )
+        assert (await engine.handlers.replay(asked)).replayed == 1
+        await until_true(lambda: len(messages(endpoint)) == 4)
+        assert {got.headers["webhook-id"] for got in messages(endpoint)} == ids
+        assert dead() == []
+        assert (await engine.handlers.replay(asked)).replayed == 0
+        with pytest.raises(NotFound):
+            await engine.handlers.replay(asked.model_copy(update={"delivery_id": "msg_x"}))
+
+
+async def test_route_that_fails_for_days_is_told_and_then_disabled(
+    engine: Engine, superuser: psycopg.Connection
+) -> None:
+    async with serving() as endpoint:
+        made = await engine.route(endpoint.url)
+        endpoint.status = 500
+
+        async def fail_after(days: float) -> None:
+            superuser.execute(
+                "UPDATE routes SET failing_since = now() - make_interval(secs => %s) WHERE route_id = %s",
+                [days * 86_400, made.route_id],
+            )
+            engine.handlers.routes.changed(engine.tenant)
+            before = len(messages(endpoint))
+            await engine.publish(uuid4(), a=1)
+            await until_true(lambda: len(messages(endpoint)) > before)
+
+        await fail_after(1.1)
+        await fail_after(3.1)
+
+        def status() -> bool:
+            row = superuser.execute(
+                "SELECT status FROM routes WHERE route_id = %s", [made.route_id]
+            ).fetchone()
+            return row == ("disabled",)
+
+        await until_true(status)
+        told = superuser.execute(
+            "SELECT payload->>'kind' FROM outbox WHERE tenant_id = %s AND subject LIKE '%%route_troubled'"
+            " ORDER BY position",
+            [engine.tenant],
+        ).fetchall()
+        assert told == [("failing",), ("disabled",)]
+
+
+async def test_paused_route_collects_and_delivers_when_it_is_resumed(engine: Engine) -> None:
+    async with serving() as endpoint:
+        made = await engine.route(endpoint.url)
+        await engine.handlers.pause(engine.act(calls.PauseRouteRequest, made.route_id))
+        await engine.publish(uuid4(), a=1)
+        await until_true(lambda: _waiting(engine, made.route_id))
+        assert messages(endpoint) == []
+
+        await engine.handlers.resume(engine.act(calls.ResumeRouteRequest, made.route_id))
+
+        await until_true(lambda: messages(endpoint))
+
+
+async def test_hanging_neighbour_delays_nobody(engine: Engine) -> None:
+    async with serving() as healthy, serving() as hanging:
+        await engine.route(healthy.url)
+        await engine.route(hanging.url)
+        hanging.hangs = True
+        began = time.monotonic()
+        for _ in range(50):
+            await engine.publish(uuid4(), a=1)
+
+        await until_true(lambda: len(messages(healthy)) == 50)
+
+        assert time.monotonic() - began < 5
+        assert 1 <= len(messages(hanging)) <= 4
+
+
+async def test_ordered_route_holds_what_comes_after_a_failure(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "RETRY_SECONDS", (0.5,) * 7)
+    async with serving() as endpoint:
+        await engine.route(endpoint.url, ordered=True)
+        endpoint.status = 503
+        for number in range(5):
+            await engine.publish(uuid4(), n=number)
+        await until_true(lambda: len(messages(endpoint)) >= 2)
+        endpoint.status = 200
+        await until_true(lambda: len({m.headers["webhook-id"] for m in messages(endpoint)}) == 5)
+
+        seen = [json.loads(got.body)["data"]["metrics"]["n"] for got in messages(endpoint)]
+        assert seen == sorted(seen)
+
+
+async def test_two_replicas_share_a_lane_and_a_lost_one_loses_nothing(
+    engine: Engine, postgres: Postgres, nats_server: Nats, tenant: UUID
+) -> None:
+    async with serving() as endpoint:
+        await engine.route(endpoint.url)
+        async with running(postgres, nats_server, tenant):
+            for _ in range(60):
+                await engine.publish(uuid4(), a=1)
+        await until_true(lambda: len({m.headers["webhook-id"] for m in messages(endpoint)}) == 60)
+
+
+async def test_route_of_one_tenant_hears_nothing_of_another(engine: Engine) -> None:
+    async with serving() as endpoint:
+        await engine.route(endpoint.url)
+        await engine.publish(uuid4(), tenant=uuid4(), a=1)
+        await engine.publish(uuid4(), a=2)
+        await until_true(lambda: messages(endpoint))
+
+        assert [json.loads(m.body)["data"]["metrics"] for m in messages(endpoint)] == [{"a": 2.0}]
+
+
+async def test_template_shapes_what_is_sent(engine: Engine) -> None:
+    template = '{"t": "{{ data.metrics.a }}", "text": "a={{ data.metrics.a }} {{ no.such }}"}'
+    async with serving() as endpoint:
+        await engine.route(endpoint.url, template=template)
+        await engine.publish(uuid4(), a=1.5)
+        await until_true(lambda: messages(endpoint))
+
+        assert json.loads(messages(endpoint)[0].body) == {"t": 1.5, "text": "a=1.5 "}
+
+
+async def _waiting(engine: Engine, route_id: UUID) -> bool:
+    info = await engine.bus.jetstream.stream_info("DELIVERY", subjects_filter="pulse.delivery.>")
+    return any(str(route_id) in subject for subject in info.state.subjects or {})
