@@ -11,6 +11,7 @@ from ui_iot.gate_operations import gate_operations
 from ui_iot.openapi import describe
 from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
+from ui_iot.route_operations import route_operations
 from ui_iot.session_operations import session_operations
 from ui_iot.team_operations import team_operations
 from ui_iot.telemetry_api import TelemetryApi
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ui_iot.audit_trail import AuditTrail
     from ui_iot.changes import Changes
     from ui_iot.gate_api import GateApi
+    from ui_iot.route_api import RouteApi
     from ui_iot.session_api import SessionApi
     from ui_iot.team_api import TeamApi
 
@@ -36,6 +38,7 @@ def api_endpoints(
     team: TeamApi,
     gate: GateApi,
     audit_trail: AuditTrail,
+    routes: RouteApi,
 ) -> list[Endpoint]:
     over_time = TelemetryApi(db=api.db, clock=api.clock)
     about_devices = [
@@ -48,6 +51,7 @@ def api_endpoints(
         *session_operations(sessions),
         *team_operations(team),
         *audit_operations(audit_trail),
+        *route_operations(routes),
     ]
     document = Open(
         method="GET",
@@ -155,6 +159,6 @@ def _acting(api: Api) -> list[Operation]:
             handler=api.command,
             body=models.CommandBody,
             answers={202: models.CommandAnswer},
-            refusals=frozenset({409}),
+            refusals=frozenset({402, 409}),
         ),
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pulse_common import entitlements
 from pulse_common.errors import Conflict, NotFound, Unavailable
 from ui_iot.directory import AddressTaken
 from ui_iot.members import ADMIN, is_of, member_of, require_another_admin
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from pulse_common.entitlements import Entitlements
     from pulse_common.identity import TenantId
     from ui_iot.directory import Directory
     from ui_iot.endings import Endings
@@ -66,11 +68,15 @@ class Team:
 
         Raises:
             Conflict: they are a member already, or the address is taken.
+            LimitReached: the plan has no seat left, or an unpaid bill leaves the tenant read-only.
         """
         wanted = {"email": email, "role": role}
         async with self.turns.take(asker, "user.invite", "", wanted) as turn:
+            held = await entitlements.load(turn.tx)
+            held.require_writable()
             member_id = await self._invited(asker.tenant, email, role)
             if member_id is None:
+                await self._require_seat(asker.tenant, held)
                 member_id = await self._add(turn, asker.tenant, email)
             await turn.record(member_id)
             await self.directory.set_role(member_id, role)
@@ -79,6 +85,7 @@ class Team:
 
     async def invite_again(self, asker: Asker, member_id: UUID) -> Member:
         async with self.turns.take(asker, "user.invite", str(member_id), {}) as turn:
+            (await entitlements.load(turn.tx)).require_writable()
             member = await self.find(asker.tenant, member_id)
             if member.state != "invited":
                 raise Conflict("they have taken up their invitation")
@@ -145,6 +152,13 @@ class Team:
         if member.role not in {None, role}:
             raise Conflict("they have been invited with another role: change it, or send it again")
         return member.id
+
+    async def _require_seat(self, tenant: TenantId, held: Entitlements) -> None:
+        """An open invitation has a seat too.  Under the team's lock: two at once cannot take the last one."""
+        if held.seats is None:
+            return
+        taken = await self.directory.search(tenant, 0, held.seats) if held.seats else ()
+        held.require_room("seats", len(taken))
 
     async def _add(self, turn: Turn, tenant: TenantId, email: str) -> UUID:
         try:
