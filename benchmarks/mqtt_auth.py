@@ -48,6 +48,7 @@ from mqtt_authz.handlers import Gate
 from mqtt_authz.routes import endpoints
 from mqtt_authz.secrets import SharedSecret
 from mqtt_authz.standings import MOST_REMEMBERED, Known, Standings
+from mqtt_authz.token_door import TokenDoor
 from pulse_common import logs
 from pulse_common.clock import system_clock
 from pulse_common.health import Readiness
@@ -204,9 +205,14 @@ async def _serve_gate(port: int, database_url: str) -> None:
         async with database.service_connection("pulse_authz") as tx:
             return await store.find_standings(tx, fingerprints)
 
+    async def no_token(_: bytes) -> None:
+        return None
+
+    denials = Denials(database=database, clock=system_clock)
     gate = Gate(
         standings=Standings(load=load, hearing=lambda: 0),
-        denials=Denials(database=database, clock=system_clock),
+        token_door=TokenDoor(find=no_token, denials=denials, clock=system_clock),
+        denials=denials,
         admin_password=b"x" * 32,
         clock=system_clock,
     )

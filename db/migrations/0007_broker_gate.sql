@@ -38,4 +38,38 @@ CREATE POLICY authz_note ON broker_denials FOR INSERT TO pulse_authz WITH CHECK 
 CREATE POLICY authz_forget ON broker_denials FOR DELETE TO pulse_authz USING (true);
 CREATE POLICY authz_age ON broker_denials FOR SELECT TO pulse_authz USING (true);
 
+-- Device tokens: a way in for devices that can hold no key.  Off for every device until its tenant's administrator says
+-- otherwise; what is kept is the SHA-256 of 256 random bits, which needs no slow hash.
+ALTER TABLE devices ADD COLUMN tokens_allowed boolean NOT NULL DEFAULT false;
+GRANT SELECT (tokens_allowed) ON devices TO pulse_authz;
+
+CREATE TABLE device_tokens (
+    tenant_id      uuid        NOT NULL,
+    token_id       uuid        NOT NULL PRIMARY KEY,
+    device_id      uuid        NOT NULL,
+    token_hash     bytea       NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    created_at     timestamptz NOT NULL,
+    created_by     text        NOT NULL,
+    expires_at     timestamptz NOT NULL,
+    revoked_at     timestamptz,
+    -- When the broker confirmed that nothing of the device was left after the revocation.
+    session_cut_at timestamptz,
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, device_id)
+);
+COMMENT ON TABLE device_tokens IS 'tokens that devices show the broker instead of a certificate, hashed';
+CREATE INDEX device_tokens_by_device ON device_tokens (tenant_id, device_id, created_at DESC, token_id);
+
+ALTER TABLE device_tokens ENABLE ROW LEVEL SECURITY;
+ALTER TABLE device_tokens FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON device_tokens TO pulse_app
+    USING (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)
+    WITH CHECK (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid);
+GRANT SELECT, INSERT, UPDATE (revoked_at) ON device_tokens TO pulse_app;
+GRANT SELECT (tenant_id, token_id, device_id, token_hash, expires_at, revoked_at, session_cut_at),
+      UPDATE (session_cut_at) ON device_tokens TO pulse_authz;
+CREATE POLICY authz_read ON device_tokens FOR SELECT TO pulse_authz USING (true);
+CREATE POLICY authz_confirm ON device_tokens FOR UPDATE TO pulse_authz
+    USING (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)
+    WITH CHECK (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid);
+
 RESET ROLE;

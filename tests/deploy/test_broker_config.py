@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mqtt_authz import tokens
+
 _EMQX = Path(__file__).resolve().parents[2] / "deploy" / "emqx"
 # EMQX 5.8.9, measured: any other placeholder in an authentication body silently breaks the rest of it.
 _ALLOWED_IN_AUTHENTICATION = {
@@ -84,11 +86,27 @@ def test_the_certificate_gives_both_names(conf: str, kind: str, port: str) -> No
     assert zone["peer_cert_as_username"] == "cn"
 
 
+def test_tokens_have_a_listener_of_their_own_that_asks_for_no_certificate(conf: str) -> None:
+    listener = _block(conf, "listeners.ssl.token {")
+    zone = _settings(_block(_block(conf, "zones.device_token {"), "mqtt {"))
+
+    assert (_settings(listener)["bind"], _settings(listener)["zone"]) == ("8884", tokens.ZONE)
+    tls = _settings(_block(listener, "ssl_options {"))
+    assert (tls["verify"], tls["reuse_sessions"]) == ("verify_none", "false")
+    assert "cacertfile" not in tls
+    assert not [name for name in zone if name.startswith("peer_cert")]
+    of_certificates = _settings(_block(_block(conf, "zones.device {"), "mqtt {"))
+    of_certificates = {k: v for k, v in of_certificates.items() if "peer_cert" not in k}
+    assert zone == of_certificates
+    assert conf.count("verify_none") == 1
+
+
 def test_nothing_else_listens(conf: str) -> None:
     assert _block(conf, "listeners.ws.default {").strip() == "enable = false"
     assert _settings(_block(conf, "listeners.tcp.default {"))["bind"] == "1883"
     assert set(re.findall(r"^listeners\.(\w+\.\w+)", conf, re.MULTILINE)) == {
         "ssl.default",
+        "ssl.token",
         "tcp.default",
         "ws.default",
         "wss.default",

@@ -80,7 +80,7 @@ def test_only_caddy_and_the_broker_are_reached_from_outside(compose: Document) -
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
 
     assert published.keys() == {"caddy", "emqx"}
-    assert [port.rsplit(":", 1)[1] for port in published["emqx"]] == ["8883", "9001"]
+    assert [port.rsplit(":", 1)[1] for port in published["emqx"]] == ["8883", "8884", "9001"]
     assert [port.rsplit(":", 1)[1] for port in published["caddy"]] == ["443", "80"]
 
 

@@ -22,12 +22,13 @@ from cryptography.x509.oid import NameOID
 from prometheus_client import REGISTRY
 from services.mqtt_authz.tests.revocation_world import World
 
-from mqtt_authz import store
+from mqtt_authz import store, token_store
 from mqtt_authz.denials import Denials
 from mqtt_authz.handlers import Gate
 from mqtt_authz.routes import endpoints
 from mqtt_authz.secrets import SharedSecret
 from mqtt_authz.standings import Standings
+from mqtt_authz.token_door import TokenDoor
 from pulse_common.clock import system_clock
 from pulse_common.health import Readiness
 from pulse_common.http import build_app
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from mqtt_authz.domain import Standing
+    from mqtt_authz.tokens import TokenStanding
 
 SECRET = "the-broker-shows-this-secret-of-40-chars"
 ADMIN_PASSWORD = "the-services-show-this-password-instead"
@@ -184,9 +186,15 @@ def make_gate(database: Database, hearing: Callable[[], int | None] = lambda: No
         async with database.service_connection("pulse_authz") as tx:
             return await store.find_standings(tx, fingerprints)
 
+    async def find_token(digest: bytes) -> TokenStanding | None:
+        async with database.service_connection("pulse_authz") as tx:
+            return await token_store.find_standing(tx, digest)
+
+    denials = Denials(database=database, clock=system_clock)
     return Gate(
         standings=Standings(load=load, hearing=hearing),
-        denials=Denials(database=database, clock=system_clock),
+        token_door=TokenDoor(find=find_token, denials=denials, clock=system_clock),
+        denials=denials,
         admin_password=ADMIN_PASSWORD.encode(),
         clock=system_clock,
     )

@@ -124,7 +124,7 @@ def _service(environments: Environments, name: str, extra: Mapping[str, str]) ->
 def _broker(environments: Environments) -> Planned:
     # cert_worker writes the broker's trust store, mqtt_authz answers its questions.
     ports = environments.ports
-    ready = accepts_tcp(ports.mqtts, ports.mqtt_internal, ports.broker_api)
+    ready = accepts_tcp(ports.mqtts, ports.mqtts_token, ports.mqtt_internal, ports.broker_api)
     command = module_command("broker", ("pulse_local.broker",), environments.of_broker(), ready)
     return Planned(command=command, after=frozenset({"cert_worker", "mqtt_authz"}))
 

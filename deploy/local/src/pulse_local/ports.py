@@ -24,6 +24,7 @@ class Ports:
     edge_https: int
     edge_http: int
     mqtts: int
+    mqtts_token: int
     mqtt_internal: int
     broker_api: int
     postgres: int
@@ -55,6 +56,7 @@ def ports_from(base: int) -> Ports:
         edge_https=base + 43,
         edge_http=base + 80,
         mqtts=base + 83,
+        mqtts_token=base + 84,
         mqtt_internal=base + 18,
         broker_api=base + 85,
         postgres=base + 32,

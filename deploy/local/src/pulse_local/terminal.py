@@ -50,7 +50,7 @@ Pulse is ready after {seconds:.0f} s:  {stack.url}
 
   data {stack.data}
   logs {stack.logs}   mail {stack.data / "mail"}
-  MQTT mqtts://localhost:{stack.ports.mqtts} (mutual TLS)
+  MQTT mqtts://localhost:{stack.ports.mqtts} (mutual TLS), {stack.ports.mqtts_token} (device tokens)
 
 Ctrl-C stops everything and keeps the data; `make reset` deletes it."""
 

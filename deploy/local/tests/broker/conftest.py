@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def three_ports() -> tuple[int, int, int]:
-    return free_port(), free_port(), free_port()
+def four_ports() -> tuple[int, int, int, int]:
+    return free_port(), free_port(), free_port(), free_port()
 
 
 @pytest.fixture

@@ -188,11 +188,11 @@ def test_a_server_that_closes_without_an_answer_is_asked_three_times_and_refuses
 
 
 def test_a_server_that_is_down_gives_no_answer_which_refuses(
-    three_ports: tuple[int, int, int],
+    four_ports: tuple[int, int, int, int],
 ) -> None:
     async def ask() -> Answer | None:
         async with Callout(secret="s") as callout:
-            return await callout.ask(f"http://127.0.0.1:{three_ports[0]}/auth", {})
+            return await callout.ask(f"http://127.0.0.1:{four_ports[0]}/auth", {})
 
     answer = asyncio.run(ask())
 

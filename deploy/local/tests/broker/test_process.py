@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 COMMAND = [sys.executable, "-m", "pulse_local.broker"]
 
 
-def environment(rig: Rig, ports: tuple[int, int, int]) -> dict[str, str]:
+def environment(rig: Rig, ports: tuple[int, int, int, int]) -> dict[str, str]:
     settings = rig.settings
     # A child process needs this one's environment; nothing here is configured from it.
     return dict(os.environ) | {  # noqa: TID251 - see above
         "PULSE_ENV": "development",
         "BROKER_TLS_PORT": str(ports[0]),
+        "BROKER_TOKEN_PORT": str(ports[3]),
         "BROKER_PLAIN_PORT": str(ports[1]),
         "BROKER_API_PORT": str(ports[2]),
         "BROKER_CERT_FILE": str(settings.cert_file),
@@ -49,11 +50,11 @@ def wait_until_healthy(port: int) -> None:
     raise AssertionError("the broker did not become healthy")
 
 
-def test_it_starts_and_stops_cleanly(rig: Rig, three_ports: tuple[int, int, int]) -> None:
+def test_it_starts_and_stops_cleanly(rig: Rig, four_ports: tuple[int, int, int, int]) -> None:
     with subprocess.Popen(
-        COMMAND, env=environment(rig, three_ports), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        COMMAND, env=environment(rig, four_ports), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        wait_until_healthy(three_ports[2])
+        wait_until_healthy(four_ports[2])
 
         process.terminate()
         output, errors = process.communicate(timeout=10)
@@ -64,10 +65,10 @@ def test_it_starts_and_stops_cleanly(rig: Rig, three_ports: tuple[int, int, int]
     assert b"Traceback" not in errors
 
 
-def test_it_refuses_production(rig: Rig, three_ports: tuple[int, int, int]) -> None:
+def test_it_refuses_production(rig: Rig, four_ports: tuple[int, int, int, int]) -> None:
     found = subprocess.run(
         COMMAND,
-        env=environment(rig, three_ports) | {"PULSE_ENV": "production"},
+        env=environment(rig, four_ports) | {"PULSE_ENV": "production"},
         capture_output=True,
         check=False,
     )

@@ -19,6 +19,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {
         "PULSE_ENV": "development",
         "BROKER_TLS_PORT": "8483",
+        "BROKER_TOKEN_PORT": "8484",
         "BROKER_PLAIN_PORT": "8418",
         "BROKER_API_PORT": "8485",
         "BROKER_CERT_FILE": str(file),
@@ -50,7 +51,7 @@ def test_every_mistake_is_reported_at_once() -> None:
         parse_settings({"BROKER_TLS_PORT": "70000", "BROKER_AUTH_SECRET": "short"})
 
     for name in (
-        "PULSE_ENV", "BROKER_TLS_PORT", "BROKER_PLAIN_PORT", "BROKER_API_PORT", "BROKER_CERT_FILE",
+        "PULSE_ENV", "BROKER_TLS_PORT", "BROKER_TOKEN_PORT", "BROKER_PLAIN_PORT", "BROKER_API_PORT", "BROKER_CERT_FILE",
         "BROKER_KEY_FILE", "BROKER_CLIENT_CA_FILE", "BROKER_AUTH_URL", "BROKER_ACL_URL",
         "BROKER_AUTH_SECRET", "BROKER_API_KEY", "BROKER_API_SECRET",
     ):  # fmt: skip

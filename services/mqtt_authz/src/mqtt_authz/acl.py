@@ -73,6 +73,11 @@ def device_rules(tenant: TenantId, device: UUID) -> tuple[Rule, ...]:
     )
 
 
+def token_rules(tenant: TenantId, device: UUID) -> tuple[Rule, ...]:
+    """What a device may do that came with a token: all but asking for a certificate."""
+    return tuple(rule for rule in device_rules(tenant, device) if "/cert/" not in rule.topic)
+
+
 def state_topic(tenant: TenantId, device: UUID) -> str:
     """The only topic of a device on which a message may be retained."""
     return f"tenant/{tenant}/device/{device}/state"
@@ -117,7 +122,12 @@ def _rules_of(act: Act) -> tuple[Rule, ...] | None:
     if act.tenant == "" and is_service_client_id(act.client_id):
         return SERVICE_RULES.get(act.username)
     whose = device_of(act)
-    return device_rules(*whose) if whose else None
+    if whose is None:
+        return None
+    tenant, device = whose
+    # The user name that a token was let in under; a certificate's never holds a slash.
+    by_token = act.username == f"{tenant}/{device}"
+    return token_rules(tenant, device) if by_token else device_rules(tenant, device)
 
 
 def device_of(act: Act) -> tuple[TenantId, UUID] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mqtt_authz import store, tenant_cuts
+from mqtt_authz import store, tenant_cuts, token_store
 from mqtt_authz.broker import EmqxAdapter
 from mqtt_authz.denials import Denials
 from mqtt_authz.dry_run import DryRun
@@ -16,6 +16,7 @@ from mqtt_authz.routes import endpoints
 from mqtt_authz.secrets import SharedSecret
 from mqtt_authz.standings import Standings
 from mqtt_authz.sweep import Sweep
+from mqtt_authz.token_door import TokenDoor
 from pulse_common import events, parts
 from pulse_common.bus import Bus
 from pulse_common.clock import system_clock
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from mqtt_authz.domain import Standing
     from mqtt_authz.settings import Settings
+    from mqtt_authz.tokens import TokenStanding
     from pulse_common.runtime import Runtime
 
 NAME = "mqtt_authz"
@@ -71,6 +73,10 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         async with database.service_connection("pulse_authz") as tx:
             return await store.find_standings(tx, fingerprints)
 
+    async def find_token(digest: bytes) -> TokenStanding | None:
+        async with database.service_connection("pulse_authz") as tx:
+            return await token_store.find_standing(tx, digest)
+
     standings = Standings(load=load, hearing=hearing.stretch)
     sweep = Sweep(database=database, broker=broker, revocation=revocation, clock=system_clock)
     await hearing.listen(standings, sweep.soon)
@@ -87,6 +93,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     # The message bus is not among them: a gate without it still answers, and taking it away would lock devices out.
     gate = Gate(
         standings=standings,
+        token_door=TokenDoor(find=find_token, denials=denials, clock=system_clock),
         denials=denials,
         admin_password=settings.mqtt_admin_password.get_secret_value().encode(),
         clock=system_clock,

@@ -26,14 +26,15 @@ class Connect:
     password: str = field(repr=False)
     certificate: bytes | None = field(repr=False)
     address: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What the database says of a certificate, its issuer, its device and its tenant.
 
-    A plan's limits will be one more of these, once entitlements are a table: whatever speaks against a device belongs
-    here, so that one query finds it, one memory holds it and one event ends it.
+    Whatever speaks against a device belongs here, so that one query finds it, one memory holds it and one event ends
+    it.  A tenant's plan and its unpaid bills do not: a device that exists may come back whatever billing says.
     """
 
     tenant: UUID
@@ -80,12 +81,16 @@ class Admitted:
     device: Whose | None
     service: str
     expires_at: int | None
+    by_token: bool = False
 
     @property
     def rules(self) -> tuple[acl.Rule, ...]:
         if self.device is None:
             return acl.SERVICE_RULES[self.service]
-        return acl.device_rules(self.device.tenant, self.device.device)
+        whose = self.device
+        if self.by_token:
+            return acl.token_rules(whose.tenant, whose.device)
+        return acl.device_rules(whose.tenant, whose.device)
 
     @property
     def attributes(self) -> tuple[tuple[str, str], ...]:
@@ -95,7 +100,7 @@ class Admitted:
         return (
             ("tenant", str(self.device.tenant)),
             ("device", str(self.device.device)),
-            # By which a sweep tells a session of a revoked certificate from one of its successor.
+            # By which a sweep tells a session of a revoked certificate (or token) from one of its successor.
             ("serial", self.device.serial_number),
         )
 

@@ -38,6 +38,7 @@ class _Authentication(_Request):
     password: str = Field("", repr=False)
     cert_pem: str = Field("", repr=False)
     peerhost: str = ""
+    zone: str = ""
 
 
 class _Authorization(_Request):
@@ -64,6 +65,7 @@ def parse_connect(body: bytes) -> Connect:
         password=asked.password,
         certificate=_parse_certificate(asked.cert_pem),
         address=asked.peerhost[:60],
+        zone=asked.zone,
     )
 
 
@@ -94,7 +96,7 @@ def admitted(session: Admitted) -> Response:
 
     ``#`` does not reach topics that begin with ``$``; those still come to us as authorization requests.
     """
-    if session.device is None:
+    if session.device is None or session.by_token:
         return _json(_describe(session))
     whose = session.device
     # All devices' answers differ in these four places only, and encoding one anew costs as much as judging it.

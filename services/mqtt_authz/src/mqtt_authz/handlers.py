@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.requests import ClientDisconnect
 
-from mqtt_authz import domain, emqx, metrics
+from mqtt_authz import domain, emqx, metrics, tokens
 from mqtt_authz.acl import Allowed, decide, device_of
 from mqtt_authz.denials import Denial
 from mqtt_authz.domain import Admitted
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mqtt_authz.certificate import DeviceCertificate
     from mqtt_authz.denials import Denials
     from mqtt_authz.standings import Standings
+    from mqtt_authz.token_door import TokenDoor
     from pulse_common.clock import Clock
     from pulse_common.identity import Principal
 
@@ -52,6 +53,7 @@ class Gate:
     """Behind the shared secret every answer is 200 with an explicit result: EMQX takes others for no opinion."""
 
     standings: Standings
+    token_door: TokenDoor
     denials: Denials
     admin_password: bytes
     clock: Clock
@@ -85,6 +87,10 @@ class Gate:
 
     async def _judge_connect(self, body: bytes) -> Admitted | Denied:
         connect = emqx.parse_connect(body)
+        if connect.zone == tokens.ZONE:
+            # Before everything else: neither a service's password nor a certificate counts at that door.
+            structlog.contextvars.bind_contextvars(client_id=connect.client_id[:64])
+            return await self.token_door.judge(connect)
         if connect.certificate is None:
             structlog.contextvars.bind_contextvars(client_id=connect.client_id[:64])
             return domain.admit_service(connect, self.admin_password)

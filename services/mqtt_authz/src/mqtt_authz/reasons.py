@@ -26,6 +26,12 @@ class Reason(StrEnum):
     TENANT_SUSPENDED = "tenant_suspended"
     DEVICE_DISABLED = "device_disabled"
     NO_CERTIFICATE = "no_certificate"
+    CERTIFICATE_NOT_WANTED = "certificate_not_wanted"
+    TOKEN_UNKNOWN = "token_unknown"  # noqa: S105 -- a reason
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 -- a reason
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 -- a reason
+    TOKENS_NOT_ALLOWED = "tokens_not_allowed"
+    TOO_MANY_WRONG_TOKENS = "too_many_wrong_tokens"
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 -- a reason
     SERVICE_CLIENT_ID = "service_client_id"
     UNKNOWN_CLIENT = "unknown_client"

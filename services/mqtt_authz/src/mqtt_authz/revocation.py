@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import ValidationError
 
-from mqtt_authz import metrics, store
+from mqtt_authz import metrics, store, token_store
 from mqtt_authz.acl import state_topic
 from mqtt_authz.broker import BrokerAdapter, BrokerFailed
 from pulse_common import audit, events, outbox
@@ -44,6 +44,8 @@ _KINDS = {
         events.CertificateReleased,
         events.DeviceDisabled,
         events.DeviceEnrolled,
+        events.DeviceTokenMinted,
+        events.DeviceTokenRevoked,
     )
 }
 SUBJECTS = tuple(_KINDS)
@@ -52,6 +54,8 @@ Heard = (
     | events.CertificateReleased
     | events.DeviceDisabled
     | events.DeviceEnrolled
+    | events.DeviceTokenMinted
+    | events.DeviceTokenRevoked
 )
 
 
@@ -111,7 +115,13 @@ class Revocation:
                     return await self._cut_certificate(tx, event)
                 case events.DeviceDisabled():
                     return await self._cut_device(tx, event)
-                case events.DeviceEnrolled() | events.CertificateReleased():
+                case events.DeviceTokenRevoked():
+                    return await self._cut_token(tx, event)
+                case (
+                    events.DeviceEnrolled()
+                    | events.CertificateReleased()
+                    | events.DeviceTokenMinted()
+                ):
                     await self._readmit(tx, event.device_id)
                     return None
 
@@ -126,6 +136,18 @@ class Revocation:
         await store.confirm_certificate(tx, event.certificate_id, now)
         await self._readmit(tx, event.device_id)
         return await _tell(tx, event.device_id, event.certificate_id, since=found, now=now)
+
+    async def _cut_token(
+        self, tx: TenantTx, event: events.DeviceTokenRevoked
+    ) -> events.SessionCut | None:
+        found = await token_store.find_uncut_revocation(tx, event.device_id, event.token_id)
+        if found is None:
+            return None
+        await self._silence(event.device_id, "token revoked", _left_by(tx, event.device_id))
+        now = max(self._clock(), found)
+        await token_store.confirm_cut(tx, event.token_id, now)
+        await self._readmit(tx, event.device_id)
+        return await _tell(tx, event.device_id, None, since=found, now=now)
 
     async def _cut_device(
         self, tx: TenantTx, event: events.DeviceDisabled

@@ -53,15 +53,18 @@ _UNCUT_DISABLING = """
                           AND c.session_cut_at >= %(disabled_at)s)
 """
 _MAY_CONNECT = """
-    SELECT c.certificate_id
-      FROM certificates c
-      JOIN devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
-      JOIN tenants t ON t.tenant_id = c.tenant_id
-      JOIN issuers i ON i.issuer_id = c.issuer_id
-     WHERE c.tenant_id = %(tenant_id)s AND c.device_id = %(device_id)s
-       AND c.status = 'valid' AND c.not_after > %(now)s AND d.status = 'active' AND t.status = 'active'
-       AND i.status NOT IN ('retired', 'revoked')
-     LIMIT 1
+    SELECT d.device_id
+      FROM devices d
+      JOIN tenants t ON t.tenant_id = d.tenant_id
+     WHERE d.tenant_id = %(tenant_id)s AND d.device_id = %(device_id)s AND d.status = 'active' AND t.status = 'active'
+       AND (EXISTS (SELECT
+                      FROM certificates c
+                      JOIN issuers i ON i.issuer_id = c.issuer_id
+                     WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
+                       AND c.status = 'valid' AND c.not_after > %(now)s AND i.status NOT IN ('retired', 'revoked'))
+            OR EXISTS (SELECT FROM device_tokens k
+                        WHERE k.tenant_id = d.tenant_id AND k.device_id = d.device_id AND d.tokens_allowed
+                          AND k.revoked_at IS NULL AND k.expires_at > %(now)s))
 """
 _CONFIRM_CERTIFICATE = """
     UPDATE certificates SET session_cut_at = %(now)s
@@ -83,17 +86,24 @@ _UNWELCOME = """
                         WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
                           AND c.status = 'valid' AND c.not_after > %(now)s AND i.status NOT IN ('retired', 'revoked')
                           AND w.serial_number IN ('', c.serial_number))
+       AND NOT EXISTS (SELECT FROM device_tokens k
+                        WHERE k.tenant_id = d.tenant_id AND k.device_id = d.device_id AND d.tokens_allowed
+                          AND k.revoked_at IS NULL AND k.expires_at > %(now)s
+                          AND w.serial_number IN ('', k.token_id::text))
 """
 _WELCOME = """
     SELECT d.tenant_id, d.device_id
       FROM devices d
       JOIN tenants t ON t.tenant_id = d.tenant_id
      WHERE d.device_id = ANY(%(devices)s) AND d.status = 'active' AND t.status = 'active'
-       AND EXISTS (SELECT
+       AND (EXISTS (SELECT
                      FROM certificates c
                      JOIN issuers i ON i.issuer_id = c.issuer_id
                     WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
                       AND c.status = 'valid' AND c.not_after > %(now)s AND i.status NOT IN ('retired', 'revoked'))
+            OR EXISTS (SELECT FROM device_tokens k
+                        WHERE k.tenant_id = d.tenant_id AND k.device_id = d.device_id AND d.tokens_allowed
+                          AND k.revoked_at IS NULL AND k.expires_at > %(now)s))
 """
 # The certificate that a device would show: one that counts before one that does not, the longest first.
 _CERTIFICATE = """
@@ -208,7 +218,7 @@ async def is_uncut_disabling(tx: TenantTx, device_id: UUID, disabled_at: datetim
 
 
 async def may_connect(tx: TenantTx, device_id: UUID, now: datetime) -> bool:
-    """Whether the device has a certificate that the gate would let in now."""
+    """Whether the device has a certificate or a token that the gate would let in now."""
     values = {"tenant_id": tx.tenant, "device_id": device_id, "now": now}
     return await tx.one_or_none(_MAY_CONNECT, values) is not None
 

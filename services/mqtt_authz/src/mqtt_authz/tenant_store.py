@@ -20,9 +20,12 @@ _DEVICES = """
     SELECT d.device_id
       FROM devices d
      WHERE d.tenant_id = %(tenant_id)s AND d.status = 'active'
-       AND EXISTS (SELECT FROM certificates c
+       AND (EXISTS (SELECT FROM certificates c
                     WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
                       AND c.status = 'valid' AND c.not_after > %(now)s)
+            OR EXISTS (SELECT FROM device_tokens k
+                        WHERE k.tenant_id = d.tenant_id AND k.device_id = d.device_id AND d.tokens_allowed
+                          AND k.revoked_at IS NULL AND k.expires_at > %(now)s))
      ORDER BY d.device_id
 """
 

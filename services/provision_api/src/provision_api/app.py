@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from provision_api import shapes
 from provision_api.callers import Callers
 from provision_api.canary import Canary
+from provision_api.device_token_api import DeviceTokenApi
+from provision_api.device_tokens import DeviceTokens
 from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
 from provision_api.renaming import Renaming
@@ -38,8 +40,14 @@ class Doors:
     on_refused: OnRefused
 
 
-def create_app(provisioning: Provisioning, doors: Doors, readiness: health.Readiness) -> Starlette:
-    routes = [*endpoints(provisioning, doors.rates), *health.endpoints(readiness)]
+def create_app(
+    provisioning: Provisioning,
+    doors: Doors,
+    readiness: health.Readiness,
+    device_tokens: DeviceTokenApi | None = None,
+) -> Starlette:
+    more = device_tokens.endpoints(doors.rates.admin_per_minute) if device_tokens else []
+    routes = [*endpoints(provisioning, doors.rates), *more, *health.endpoints(readiness)]
     return build_app(
         routes, doors.callers.authenticate, limiter=doors.limiter, on_refused=doors.on_refused
     )
@@ -71,6 +79,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         broker,
         refusals.refused_call,
         proxies,
+        proxies if settings.client_certificate_header else (),
     )
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
@@ -79,7 +88,6 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     if settings.canary_every_seconds:
         canary = Canary(database, every_seconds=settings.canary_every_seconds)
         runtime.spawn("canary tenants", canary.run())
-        proxies if settings.client_certificate_header else (),
     doors = Doors(
         callers=Callers(settings.provision_admin_key.get_secret_value().encode(), verifier),
         rates=Rates(
@@ -89,4 +97,5 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         limiter=parts.open_limiter(runtime, settings.rate_limit_store_url, proxies),
         on_refused=refusals.refused,
     )
-    return create_app(provisioning, doors, runtime.readiness)
+    device_tokens = DeviceTokenApi(DeviceTokens(db=database, clock=system_clock), proxies)
+    return create_app(provisioning, doors, runtime.readiness, device_tokens)

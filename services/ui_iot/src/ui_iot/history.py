@@ -22,6 +22,9 @@ _WORDS: dict[str, tuple[str, Tone]] = {
     "enrolment_token.mint": ("Enrolment token made", ""),
     "device.session_cut": ("Session cut, confirmed by the broker", "bad"),
     "session.cut": ("Session cut, confirmed by the broker", "bad"),
+    "device_token.permit": ("Tokens for the broker allowed or forbidden", ""),
+    "device_token.mint": ("Token for the broker made", ""),
+    "device_token.revoke": ("Token for the broker revoked", "bad"),
     "device.command": ("Command sent", ""),
 }
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 UNACCEPTABLE_PROTOCOL = 1
 IDENTIFIER_REJECTED = 2
 NOT_AUTHORIZED = 5
-ZONES = {"mqtts": "devices", "plain": "default"}
+ZONES = {"mqtts": "devices", "tokens": "device_token", "plain": "default"}
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,13 @@ def listeners(settings: Settings) -> dict[str, ListenerConfig]:
             keyfile=settings.key_file,
             cafile=settings.client_ca_file,
         ),
+        # Without an authority to judge by, no client certificate is asked for.
+        "tokens": ListenerConfig(
+            bind=f"127.0.0.1:{settings.token_port}",
+            ssl=True,
+            certfile=settings.cert_file,
+            keyfile=settings.key_file,
+        ),
     }
 
 
@@ -49,11 +56,12 @@ class DevelopmentBroker(Broker):  # type: ignore[misc] # amqtt is untyped
 
     @staticmethod
     def _create_ssl_context(listener: ListenerConfig) -> ssl.SSLContext:
-        """Demand a client certificate: amqtt's own context only asks for one."""
+        """Demand a client certificate where there is an authority: amqtt's own context only asks for one."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cafile=listener.cafile)
+        if listener.cafile is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cafile=listener.cafile)
         context.load_cert_chain(listener.certfile, listener.keyfile)
         # A resumed session skips the checks of a full handshake (EMQX: reuse_sessions = false).
         context.options |= ssl.OP_NO_TICKET

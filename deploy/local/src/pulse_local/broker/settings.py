@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MAX_PORT = 65535
 MIN_SECRET_LENGTH = 32
-PORTS = ("BROKER_TLS_PORT", "BROKER_PLAIN_PORT", "BROKER_API_PORT")
+PORTS = ("BROKER_TLS_PORT", "BROKER_TOKEN_PORT", "BROKER_PLAIN_PORT", "BROKER_API_PORT")
 FILES = ("BROKER_CERT_FILE", "BROKER_KEY_FILE", "BROKER_CLIENT_CA_FILE")
 URLS = ("BROKER_AUTH_URL", "BROKER_ACL_URL", "BROKER_DENIED_URL")
 SECRETS = ("BROKER_AUTH_SECRET", "BROKER_API_SECRET")
@@ -25,6 +25,7 @@ class BadSettings(Exception):  # noqa: N818 - reads as the sentence that the ope
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     tls_port: int
+    token_port: int
     plain_port: int
     api_port: int
     cert_file: Path
@@ -72,6 +73,7 @@ def parse_settings(environment: Mapping[str, str]) -> Settings:
         raise BadSettings("; ".join(found))
     return Settings(
         tls_port=int(environment["BROKER_TLS_PORT"]),
+        token_port=int(environment["BROKER_TOKEN_PORT"]),
         plain_port=int(environment["BROKER_PLAIN_PORT"]),
         api_port=int(environment["BROKER_API_PORT"]),
         cert_file=Path(environment["BROKER_CERT_FILE"]),

@@ -66,6 +66,7 @@ class Rig:
         server = self.web.issue(CN="localhost")
         self.settings = Settings(
             tls_port=free_port(),
+            token_port=free_port(),
             plain_port=free_port(),
             api_port=free_port(),
             cert_file=server,
