@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from nats.js.api import DiscardPolicy
 from services.ingest_worker.tests.conftest import (
     all_messages,
     eventually,
@@ -230,3 +231,22 @@ async def test_two_replicas_share_the_work(
         await eventually(lambda: holds(bus, 200))
 
     assert 0 < len(seen) < 200
+
+
+async def test_full_stream_acknowledges_nothing_and_loses_nothing(
+    link: Link, bus: Bus, device: Device
+) -> None:
+    config = (await bus.jetstream.stream_info(events.STREAM_TELEMETRY)).config
+    config.max_msgs, config.discard = 10, DiscardPolicy.NEW
+    await bus.jetstream.update_stream(config)
+
+    async with running(link):
+        await asyncio.to_thread(device.publish_many, payloads(30))
+        await eventually(lambda: holds(bus, 10))
+        await asyncio.sleep(0.5)
+        assert await stored(bus) == 10
+        config.max_msgs = -1
+        await bus.jetstream.update_stream(config)
+        await eventually(lambda: holds(bus, 30))
+
+    assert await numbers(bus) == [float(n) for n in range(30)]
