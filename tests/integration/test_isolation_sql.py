@@ -77,7 +77,7 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         # It deletes what a plan no longer keeps.
         "telemetry": {*_SEE, "insert", "delete"},
         "device_last_state": {*_SEE, "insert", "update"},
-        "dead_letters": {*_SEE, "insert", "update", "delete"},
+        "refused_messages": {*_SEE, "insert", "update", "delete"},
         "limit_receipts": {*_SEE, "insert", "update", "delete"},
         "commands": {*_SEE, "insert", "update"},
     },
@@ -154,7 +154,7 @@ def examples(world: World, device_a: Device, device_b: Device) -> dict[str, str]
             [ACME, device_a.device_id],
         )
         _bill(database)
-        for table in ("dead_letters", "limit_receipts", "commands"):
+        for table in ("refused_messages", "limit_receipts", "commands"):
             plant(database, table, ACME)
         return eventually(lambda: _with_readings(database), "A's reading in its tables")
 
