@@ -641,6 +641,51 @@ ALTER TABLE ONLY public.crl_shards FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.crl_shards OWNER TO pulse_owner;
 
+CREATE TABLE public.delivery_attempts (
+    tenant_id uuid NOT NULL,
+    attempt_id uuid NOT NULL,
+    route_id uuid NOT NULL,
+    delivery_id text NOT NULL,
+    event_type text NOT NULL,
+    device_id uuid,
+    attempt integer NOT NULL,
+    attempted_at timestamp with time zone NOT NULL,
+    stage text NOT NULL,
+    delivered boolean NOT NULL,
+    status integer,
+    error text,
+    latency_ms integer NOT NULL,
+    response_body text NOT NULL,
+    CONSTRAINT delivery_attempts_delivery_id_check CHECK ((length(delivery_id) <= 100)),
+    CONSTRAINT delivery_attempts_error_check CHECK ((length(error) <= 300)),
+    CONSTRAINT delivery_attempts_event_type_check CHECK ((length(event_type) <= 100)),
+    CONSTRAINT delivery_attempts_response_body_check CHECK ((octet_length(response_body) <= 1024)),
+    CONSTRAINT delivery_attempts_stage_check CHECK ((stage = ANY (ARRAY['before'::text, 'during'::text, 'after'::text])))
+);
+
+ALTER TABLE ONLY public.delivery_attempts FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.delivery_attempts OWNER TO pulse_owner;
+
+CREATE TABLE public.delivery_dead_letters (
+    tenant_id uuid NOT NULL,
+    delivery_id text NOT NULL,
+    route_id uuid NOT NULL,
+    event_type text NOT NULL,
+    device_id uuid,
+    died_at timestamp with time zone NOT NULL,
+    attempts integer NOT NULL,
+    reason text NOT NULL,
+    message text NOT NULL,
+    CONSTRAINT delivery_dead_letters_delivery_id_check CHECK ((length(delivery_id) <= 100)),
+    CONSTRAINT delivery_dead_letters_event_type_check CHECK ((length(event_type) <= 100)),
+    CONSTRAINT delivery_dead_letters_reason_check CHECK ((length(reason) <= 300))
+);
+
+ALTER TABLE ONLY public.delivery_dead_letters FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.delivery_dead_letters OWNER TO pulse_owner;
+
 CREATE TABLE public.device_last_state (
     tenant_id uuid NOT NULL,
     device_id uuid NOT NULL,
@@ -653,6 +698,23 @@ ALTER TABLE ONLY public.device_last_state FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_last_state OWNER TO pulse_owner;
 
+CREATE TABLE public.device_tokens (
+    tenant_id uuid NOT NULL,
+    token_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    created_by text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    session_cut_at timestamp with time zone,
+    CONSTRAINT device_tokens_token_hash_check CHECK ((length(token_hash) = 32))
+);
+
+ALTER TABLE ONLY public.device_tokens FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_tokens OWNER TO pulse_owner;
+
 CREATE TABLE public.devices (
     tenant_id uuid NOT NULL,
     device_id uuid NOT NULL,
@@ -660,6 +722,7 @@ CREATE TABLE public.devices (
     status text DEFAULT 'active'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     version integer DEFAULT 1 NOT NULL,
+    tokens_allowed boolean DEFAULT false NOT NULL,
     CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
     CONSTRAINT devices_status_check CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
 );
@@ -848,6 +911,41 @@ CREATE TABLE public.refused_messages (
 ALTER TABLE ONLY public.refused_messages FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.refused_messages OWNER TO pulse_owner;
+
+CREATE TABLE public.routes (
+    tenant_id uuid NOT NULL,
+    route_id uuid NOT NULL,
+    name text NOT NULL,
+    url text NOT NULL,
+    event_types text[] NOT NULL,
+    device_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    metrics text[] DEFAULT '{}'::text[] NOT NULL,
+    template text,
+    ordered boolean DEFAULT false NOT NULL,
+    timeout_seconds integer DEFAULT 10 NOT NULL,
+    concurrency integer DEFAULT 4 NOT NULL,
+    status text DEFAULT 'unverified'::text NOT NULL,
+    failing_since timestamp with time zone,
+    failing_told_at timestamp with time zone,
+    secret_sealed bytea NOT NULL,
+    previous_secret_sealed bytea,
+    previous_secret_until timestamp with time zone,
+    version integer DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT routes_concurrency_check CHECK (((concurrency >= 1) AND (concurrency <= 16))),
+    CONSTRAINT routes_device_ids_check CHECK ((cardinality(device_ids) <= 500)),
+    CONSTRAINT routes_event_types_check CHECK (((cardinality(event_types) >= 1) AND (cardinality(event_types) <= 30))),
+    CONSTRAINT routes_metrics_check CHECK ((cardinality(metrics) <= 100)),
+    CONSTRAINT routes_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT routes_status_check CHECK ((status = ANY (ARRAY['unverified'::text, 'active'::text, 'paused'::text, 'disabled'::text]))),
+    CONSTRAINT routes_template_check CHECK ((length(template) <= 4096)),
+    CONSTRAINT routes_timeout_seconds_check CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 30))),
+    CONSTRAINT routes_url_check CHECK ((length(url) <= 2000))
+);
+
+ALTER TABLE ONLY public.routes FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.routes OWNER TO pulse_owner;
 
 CREATE TABLE public.schema_migrations (
     number integer NOT NULL,
@@ -1061,8 +1159,20 @@ ALTER TABLE ONLY public.crl_pending
 ALTER TABLE ONLY public.crl_shards
     ADD CONSTRAINT crl_shards_pkey PRIMARY KEY (issuer_id, shard);
 
+ALTER TABLE ONLY public.delivery_attempts
+    ADD CONSTRAINT delivery_attempts_pkey PRIMARY KEY (tenant_id, attempt_id);
+
+ALTER TABLE ONLY public.delivery_dead_letters
+    ADD CONSTRAINT delivery_dead_letters_pkey PRIMARY KEY (tenant_id, delivery_id);
+
 ALTER TABLE ONLY public.device_last_state
     ADD CONSTRAINT device_last_state_pkey PRIMARY KEY (tenant_id, device_id);
+
+ALTER TABLE ONLY public.device_tokens
+    ADD CONSTRAINT device_tokens_pkey PRIMARY KEY (token_id);
+
+ALTER TABLE ONLY public.device_tokens
+    ADD CONSTRAINT device_tokens_token_hash_key UNIQUE (token_hash);
 
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_pkey PRIMARY KEY (device_id);
@@ -1099,6 +1209,9 @@ ALTER TABLE ONLY public.outbox
 
 ALTER TABLE ONLY public.refused_messages
     ADD CONSTRAINT refused_messages_pkey PRIMARY KEY (tenant_id, letter_id);
+
+ALTER TABLE ONLY public.routes
+    ADD CONSTRAINT routes_pkey PRIMARY KEY (tenant_id, route_id);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
@@ -1175,6 +1288,14 @@ CREATE INDEX commands_by_device ON public.commands USING btree (tenant_id, devic
 CREATE INDEX commands_open ON public.commands USING btree (expires_at) WHERE (state = ANY (ARRAY['asked'::text, 'sent'::text]));
 
 CREATE INDEX crl_pending_by_shard ON public.crl_pending USING btree (issuer_id, shard);
+
+CREATE INDEX delivery_attempts_by_route ON public.delivery_attempts USING btree (tenant_id, route_id, attempted_at DESC, attempt_id DESC);
+
+CREATE INDEX delivery_attempts_by_time ON public.delivery_attempts USING btree (tenant_id, attempted_at DESC, attempt_id DESC);
+
+CREATE INDEX delivery_dead_letters_by_route ON public.delivery_dead_letters USING btree (tenant_id, route_id, died_at);
+
+CREATE INDEX device_tokens_by_device ON public.device_tokens USING btree (tenant_id, device_id, created_at DESC, token_id);
 
 CREATE INDEX devices_by_tenant ON public.devices USING btree (tenant_id, created_at DESC, device_id);
 
@@ -1274,8 +1395,23 @@ ALTER TABLE ONLY public.crl_pending
 ALTER TABLE ONLY public.crl_shards
     ADD CONSTRAINT crl_shards_issuer_id_fkey FOREIGN KEY (issuer_id) REFERENCES public.issuers(issuer_id);
 
+ALTER TABLE ONLY public.delivery_attempts
+    ADD CONSTRAINT delivery_attempts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.delivery_attempts
+    ADD CONSTRAINT delivery_attempts_tenant_id_route_id_fkey FOREIGN KEY (tenant_id, route_id) REFERENCES public.routes(tenant_id, route_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.delivery_dead_letters
+    ADD CONSTRAINT delivery_dead_letters_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.delivery_dead_letters
+    ADD CONSTRAINT delivery_dead_letters_tenant_id_route_id_fkey FOREIGN KEY (tenant_id, route_id) REFERENCES public.routes(tenant_id, route_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.device_last_state
     ADD CONSTRAINT device_last_state_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
+
+ALTER TABLE ONLY public.device_tokens
+    ADD CONSTRAINT device_tokens_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
 
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
@@ -1288,6 +1424,9 @@ ALTER TABLE ONLY public.idempotency_keys
 
 ALTER TABLE ONLY public.operator_grants
     ADD CONSTRAINT operator_grants_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.routes
+    ADD CONSTRAINT routes_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
 ALTER TABLE ONLY public.tenant_access_policies
     ADD CONSTRAINT tenant_access_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
@@ -1308,6 +1447,8 @@ CREATE POLICY authz_age ON public.broker_denials FOR SELECT TO pulse_authz USING
 
 CREATE POLICY authz_confirm ON public.certificates FOR UPDATE TO pulse_authz USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY authz_confirm ON public.device_tokens FOR UPDATE TO pulse_authz USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY authz_event ON public.outbox FOR INSERT TO pulse_authz WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY authz_forget ON public.broker_denials FOR DELETE TO pulse_authz USING (true);
@@ -1315,6 +1456,8 @@ CREATE POLICY authz_forget ON public.broker_denials FOR DELETE TO pulse_authz US
 CREATE POLICY authz_note ON public.broker_denials FOR INSERT TO pulse_authz WITH CHECK (true);
 
 CREATE POLICY authz_read ON public.certificates FOR SELECT TO pulse_authz USING (true);
+
+CREATE POLICY authz_read ON public.device_tokens FOR SELECT TO pulse_authz USING (true);
 
 CREATE POLICY authz_read ON public.devices FOR SELECT TO pulse_authz USING (true);
 
@@ -1412,7 +1555,13 @@ ALTER TABLE public.crl_pending ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.crl_shards ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.delivery_attempts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.delivery_dead_letters ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.device_last_state ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_tokens ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.devices ENABLE ROW LEVEL SECURITY;
 
@@ -1516,6 +1665,8 @@ ALTER TABLE public.refused_messages ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY relay_own ON public.outbox TO pulse_outbox USING ((producer = SESSION_USER)) WITH CHECK ((producer = SESSION_USER));
 
+ALTER TABLE public.routes ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY seal_add ON public.audit_seal_runs FOR INSERT TO pulse_seal WITH CHECK (true);
 
 CREATE POLICY seal_add ON public.audit_seals FOR INSERT TO pulse_seal WITH CHECK (true);
@@ -1570,7 +1721,13 @@ CREATE POLICY tenant_isolation ON public.certificates TO pulse_app USING ((tenan
 
 CREATE POLICY tenant_isolation ON public.commands TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.delivery_attempts TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.delivery_dead_letters TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.device_last_state TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.device_tokens TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.devices TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -1587,6 +1744,8 @@ CREATE POLICY tenant_isolation ON public.operator_grants TO pulse_app USING ((te
 CREATE POLICY tenant_isolation ON public.outbox TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.refused_messages TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.routes TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.telemetry TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -1752,9 +1911,30 @@ GRANT SELECT(this_update) ON TABLE public.crl_shards TO pulse_operator_read;
 
 GRANT UPDATE(der) ON TABLE public.crl_shards TO pulse_ca;
 
+GRANT SELECT,INSERT,DELETE ON TABLE public.delivery_attempts TO pulse_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_dead_letters TO pulse_app;
+
 GRANT SELECT ON TABLE public.device_last_state TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_last_state TO pulse_ingest;
 GRANT SELECT ON TABLE public.device_last_state TO pulse_operator_data;
+
+GRANT SELECT,INSERT ON TABLE public.device_tokens TO pulse_app;
+
+GRANT SELECT(tenant_id) ON TABLE public.device_tokens TO pulse_authz;
+
+GRANT SELECT(token_id) ON TABLE public.device_tokens TO pulse_authz;
+
+GRANT SELECT(device_id) ON TABLE public.device_tokens TO pulse_authz;
+
+GRANT SELECT(token_hash) ON TABLE public.device_tokens TO pulse_authz;
+
+GRANT SELECT(expires_at) ON TABLE public.device_tokens TO pulse_authz;
+
+GRANT UPDATE(revoked_at) ON TABLE public.device_tokens TO pulse_app;
+GRANT SELECT(revoked_at) ON TABLE public.device_tokens TO pulse_authz;
+
+GRANT SELECT(session_cut_at),UPDATE(session_cut_at) ON TABLE public.device_tokens TO pulse_authz;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.devices TO pulse_app;
 GRANT SELECT ON TABLE public.devices TO pulse_ca;
@@ -1777,6 +1957,8 @@ GRANT SELECT(status) ON TABLE public.devices TO pulse_billing;
 
 GRANT SELECT(created_at) ON TABLE public.devices TO pulse_operator_read;
 GRANT SELECT(created_at) ON TABLE public.devices TO pulse_billing;
+
+GRANT SELECT(tokens_allowed) ON TABLE public.devices TO pulse_authz;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.enrolment_tokens TO pulse_app;
 
@@ -1872,6 +2054,8 @@ GRANT SELECT(sent_at) ON TABLE public.outbox TO pulse_operator_read;
 
 GRANT SELECT ON TABLE public.refused_messages TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refused_messages TO pulse_ingest;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.routes TO pulse_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events TO pulse_billing;
 
