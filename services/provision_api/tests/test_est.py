@@ -110,8 +110,8 @@ def store_device(superuser: psycopg.Connection, found: x509.Certificate, ids: li
         "INSERT INTO devices (tenant_id, device_id, name) VALUES (%s, %s, 'D')", [tenant, device]
     )
     superuser.execute(
-        "INSERT INTO issuers (issuer_id, kind, status, profile, subject, certificate_der, fingerprint_sha256,"
-        " not_before, not_after) VALUES (%s, 'issuing', 'standby', 'device', 'CA', '', %s, now(), now())",
+        "INSERT INTO issuers (issuer_id, kind, status, subject, certificate_der, fingerprint_sha256, not_before,"
+        " not_after) VALUES (%s, 'issuing', 'standby', 'CA', '', %s, now(), now())",
         [issuer, hashlib.sha256(issuer.bytes).digest()],
     )
     superuser.execute(
