@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from pulse_common.consume import consume
 from pulse_common.outbox import Relay
-from ui_iot import billing_api, glass_notices
+from ui_iot import billing_api, billing_notices, glass_notices
 from ui_iot.access import Access
 from ui_iot.access_handlers import AccessHandlers
+from ui_iot.billing_notices import BillingNotices
 from ui_iot.glass_notices import GlassNotices
 from ui_iot.mail import Mailer
 from ui_iot.members import ADMIN, member_of
@@ -50,7 +51,7 @@ def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endp
 
 
 def run_beside(runtime: Runtime, settings: Settings, made: Parts) -> None:
-    """Publish what operators did, tell tenants of a broken glass, purge what is due."""
+    """Publish what operators did, tell tenants of a broken glass and of bills, purge what is due."""
 
     async def administrators(tenant: TenantId) -> list[str]:
         accounts = await made.directory.search(tenant, 0, MOST_TOLD)
@@ -60,20 +61,22 @@ def run_beside(runtime: Runtime, settings: Settings, made: Parts) -> None:
         ]
         return [member.email for member in members if member and member.role == ADMIN]
 
-    notices = GlassNotices(
-        db=made.db,
-        mailer=Mailer(
-            host=settings.smtp_host,
-            port=settings.smtp_port,
-            sender=settings.smtp_from,
-            starttls=settings.smtp_starttls,
-            user=settings.smtp_user,
-            password=settings.smtp_password.get_secret_value(),
-        ),
-        administrators=administrators,
-        public_url=settings.public_url,
+    mailer = Mailer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.smtp_from,
+        starttls=settings.smtp_starttls,
+        user=settings.smtp_user,
+        password=settings.smtp_password.get_secret_value(),
     )
+    glass = GlassNotices(
+        db=made.db, mailer=mailer, administrators=administrators, public_url=settings.public_url
+    )
+    bills = BillingNotices(
+        db=made.db, mailer=mailer, administrators=administrators, public_url=settings.public_url
+    )
+    runtime.spawn("broken glass", consume(made.bus, glass_notices.CONSUMER, glass.handle))
+    runtime.spawn("billing notices", consume(made.bus, billing_notices.CONSUMER, bills.handle))
     runtime.spawn("operators' events", Relay(made.operator_db, made.bus).run())
-    runtime.spawn("broken glass", consume(made.bus, glass_notices.CONSUMER, notices.handle))
     changes = OperatorChanges(db=made.operator_db, clock=made.clock)
     runtime.spawn("purge", purge_for_ever(changes))
