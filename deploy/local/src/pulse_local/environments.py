@@ -112,6 +112,7 @@ class Environments:
             **minimal(),
             "PULSE_ENV": "development",
             "BROKER_TLS_PORT": str(self.ports.mqtts),
+            "BROKER_TOKEN_PORT": str(self.ports.mqtts_token),
             "BROKER_PLAIN_PORT": str(self.ports.mqtt_internal),
             "BROKER_API_PORT": str(self.ports.broker_api),
             "BROKER_CERT_FILE": str(self.tls.certificate),
@@ -158,9 +159,9 @@ class Environments:
             "EDGE_TLS": f'"{self.tls.certificate}" "{self.tls.key}"',
             # Browsers would carry it over to every other program on this machine's localhost.
             "EDGE_HSTS": "off",
-            "UI_IOT_UPSTREAM": local(self.ports.ui_iot),
             "EDGE_DEVICE_TLS": "on",
             "EDGE_DEVICE_CA_FILE": str(self.trust_store),
+            "UI_IOT_UPSTREAM": local(self.ports.ui_iot),
             "PROVISION_API_UPSTREAM": local(self.ports.provision_api),
             "CERT_WORKER_UPSTREAM": local(self.ports.cert_worker),
             "BILLING_WEBHOOKS_UPSTREAM": local(self.ports.billing_webhooks),
@@ -224,8 +225,8 @@ class Environments:
             "PROVISION_ENROL_PER_MINUTE": "10000",
             # In production, by the minute; here two tenants more would be in everybody's way.
             "CANARY_EVERY_SECONDS": "0",
-            "MQTT_PUBLIC_HOST": "localhost",
             "CLIENT_CERTIFICATE_HEADER": "true",
+            "MQTT_PUBLIC_HOST": "localhost",
             "MQTT_PUBLIC_PORT": str(self.ports.mqtts),
             "MQTT_CA_FILE": str(self.tls.ca),
             "TRUSTED_PROXIES": "127.0.0.1/32",
@@ -255,10 +256,10 @@ class Environments:
             "PUBLIC_URL": self.public_url,
         }
 
-    def _ingest_worker(self) -> Environment:
     def _delivery_worker(self) -> Environment:
         return {"DELIVERY_SECRET_KEY": self.secrets.delivery_secret_key}
 
+    def _ingest_worker(self) -> Environment:
         return {
             "MQTT_HOST": "127.0.0.1",
             "MQTT_PORT": str(self.ports.mqtt_internal),
