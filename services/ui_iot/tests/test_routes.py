@@ -38,7 +38,17 @@ if TYPE_CHECKING:
     from pulse_common.jwt import JwtVerifier
     from pulse_common.tenancy import Database
 
+ROUTE_VERBS = ("verify", "test", "pause", "resume", "secret", "replay")
 FOR_ADMINISTRATORS = {
+    # Routes, which administrators alone see.
+    "GET /routes",
+    "GET /api/v2/routes",
+    "POST /api/v2/routes",
+    "GET /api/v2/routes/{route_id}",
+    "PUT /api/v2/routes/{route_id}",
+    "DELETE /api/v2/routes/{route_id}",
+    *(f"POST /api/v2/routes/{{route_id}}/{verb}" for verb in ROUTE_VERBS),
+    "GET /api/v2/deliveries",
     "GET /devices/new",
     "POST /devices",
     "GET /devices/{device_id}/enrol",

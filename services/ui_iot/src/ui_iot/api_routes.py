@@ -11,6 +11,7 @@ from ui_iot.gate_operations import gate_operations
 from ui_iot.openapi import describe
 from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
+from ui_iot.route_api import RouteApi
 from ui_iot.route_operations import route_operations
 from ui_iot.session_operations import session_operations
 from ui_iot.team_operations import team_operations
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ui_iot.audit_trail import AuditTrail
     from ui_iot.changes import Changes
     from ui_iot.gate_api import GateApi
-    from ui_iot.route_api import RouteApi
     from ui_iot.session_api import SessionApi
     from ui_iot.team_api import TeamApi
 
@@ -38,7 +38,6 @@ def api_endpoints(
     team: TeamApi,
     gate: GateApi,
     audit_trail: AuditTrail,
-    routes: RouteApi,
 ) -> list[Endpoint]:
     over_time = TelemetryApi(db=api.db, clock=api.clock)
     about_devices = [
@@ -51,7 +50,7 @@ def api_endpoints(
         *session_operations(sessions),
         *team_operations(team),
         *audit_operations(audit_trail),
-        *route_operations(routes),
+        *route_operations(RouteApi(db=changes.db, bus=changes.bus, once=changes.once)),
     ]
     document = Open(
         method="GET",

@@ -15,6 +15,8 @@ from ui_iot.audit_operations import audit_pages
 from ui_iot.gate_pages import GatePages
 from ui_iot.people import ADMINISTRATORS, ANYBODY, EVERYBODY
 from ui_iot.rendering import STATIC
+from ui_iot.route_api import RouteApi
+from ui_iot.route_operations import route_pages
 from ui_iot.telemetry_api import TelemetryApi
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def endpoints(
         *_sessions(people.session_pages),
         *_devices(devices.pages),
         *_gate(GatePages(api=devices.gate)),
+        *_routes(devices.changes),
         *telemetry_pages.endpoints(TelemetryApi(db=devices.api.db, clock=devices.api.clock)),
         *_team(people.team_pages),
         *audit_pages(audit),
@@ -133,6 +136,10 @@ def _gate(pages: GatePages) -> list[Endpoint]:
         _guarded("GET", f"{DEVICE}/refusals", EVERYBODY, pages.refusals),
         _guarded("GET", "/findings", EVERYBODY, pages.findings),
     ]
+
+
+def _routes(changes: Changes) -> list[Endpoint]:
+    return route_pages(RouteApi(db=changes.db, bus=changes.bus, once=changes.once))
 
 
 def _team(pages: TeamPages) -> list[Endpoint]:

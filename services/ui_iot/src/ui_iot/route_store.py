@@ -1,0 +1,52 @@
+"""Every SQL statement about routes and deliveries; ui_iot reads, delivery_worker writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from pulse_common.tenancy import Row, TenantTx
+
+_ROUTES = """
+    SELECT r.route_id AS id, r.name, r.url, r.event_types, r.device_ids, r.metrics, r.template, r.ordered,
+           r.timeout_seconds, r.concurrency, r.status, r.failing_since, r.created_at, r.version,
+           (SELECT count(*) FROM delivery_dead_letters d
+             WHERE d.tenant_id = r.tenant_id AND d.route_id = r.route_id) AS dead_letters
+      FROM routes r
+     WHERE r.tenant_id = %(tenant_id)s AND (%(route_id)s::uuid IS NULL OR r.route_id = %(route_id)s)
+     ORDER BY r.created_at, r.route_id
+     LIMIT 1000
+"""
+# Attempts' ids are UUIDv7: they sort by time.
+_DELIVERIES = """
+    SELECT attempt_id AS id, route_id, delivery_id, event_type, device_id, attempt, attempted_at, stage, delivered,
+           status, error, latency_ms, response_body
+      FROM delivery_attempts
+     WHERE tenant_id = %(tenant_id)s
+       AND (%(route_id)s::uuid IS NULL OR route_id = %(route_id)s)
+       AND (%(device_id)s::uuid IS NULL OR device_id = %(device_id)s)
+       AND (%(outcome)s::text IS NULL OR delivered = (%(outcome)s = 'delivered'))
+       AND (%(after)s::uuid IS NULL OR attempt_id < %(after)s)
+     ORDER BY attempt_id DESC
+     LIMIT %(limit)s
+"""
+
+
+async def list_routes(tx: TenantTx, route_id: UUID | None = None) -> Sequence[Row]:
+    return await tx.all(_ROUTES, {"tenant_id": tx.tenant, "route_id": route_id})
+
+
+async def list_deliveries(
+    tx: TenantTx,
+    *,
+    route_id: UUID | None,
+    device_id: UUID | None,
+    outcome: str | None,
+    after: UUID | None,
+    limit: int,
+) -> Sequence[Row]:
+    values = {"route_id": route_id, "device_id": device_id, "outcome": outcome, "after": after}
+    return await tx.all(_DELIVERIES, {"tenant_id": tx.tenant, "limit": limit, **values})
