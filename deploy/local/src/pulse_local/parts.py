@@ -137,4 +137,6 @@ def _edge(environments: Environments, repository: Path) -> Planned:
         storage=environments.data / "caddy",
         environment=environments.of_caddy(),
     )
-    return Planned(command=command, after=frozenset({"ui_iot", "provision_api", "cert_worker", "idp"}))
+    return Planned(
+        command=command, after=frozenset({"ui_iot", "provision_api", "cert_worker", "idp"})
+    )
