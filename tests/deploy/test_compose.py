@@ -220,7 +220,7 @@ def test_generated_secrets_are_long_private_and_never_overwritten(
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
     values = dict(re.findall(r"^(\w+)=(.*)$", written, re.MULTILINE))
     # No former secret, and no billing, is what one begins with.
-    empty = {"MQTT_AUTH_SECRET_PREVIOUS", "STRIPE_API_KEY"}
+    empty = {"MQTT_AUTH_SECRET_PREVIOUS", "DELIVERY_SECRET_KEY_PREVIOUS", "STRIPE_API_KEY"}
     secret = {n: v for n, v in values.items() if _SECRET_NAME.search(n) and n not in empty}
     assert min(map(len, secret.values())) >= 44
     assert len(set(secret.values())) == len(secret)

@@ -55,6 +55,8 @@ _PLANTED = (
     "routes",
     "delivery_attempts",
     "delivery_dead_letters",
+    "device_tokens",
+    "expiry_warnings",
 )
 _SEE = {"read", "copy out"}
 #: What roles that serve all tenants reach of one that is not named. It should only ever shrink.
@@ -65,8 +67,15 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "devices": _SEE,
         "certificates": _SEE,
         "broker_denials": {"insert"},
+        # Hashes: whose token it is, is what it asks.
+        "device_tokens": _SEE,
     },
-    "pulse_ca": {"tenants": _SEE, "devices": _SEE, "certificates": _SEE},
+    "pulse_ca": {
+        "tenants": _SEE,
+        "devices": _SEE,
+        "certificates": _SEE,
+        "expiry_warnings": _SEE,
+    },
     "pulse_billing": {
         "tenants": _SEE,
         "devices": _SEE,

@@ -293,3 +293,11 @@ def add_day(superuser: psycopg.Connection, at: datetime) -> None:
             f"CREATE TABLE telemetry_{day:%Y%m%d} PARTITION OF telemetry"
             f" FOR VALUES FROM ('{day}Z') TO ('{day + timedelta(days=1)}Z')"
         )
+        # A service that starts meanwhile looks at every table.
+        superuser.execute(f"ALTER TABLE telemetry_{day:%Y%m%d} ENABLE ROW LEVEL SECURITY")
+        superuser.execute(f"ALTER TABLE telemetry_{day:%Y%m%d} FORCE ROW LEVEL SECURITY")
+        superuser.execute(
+            f"CREATE POLICY tenant_isolation ON telemetry_{day:%Y%m%d} TO pulse_app"
+            " USING (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)"
+            " WITH CHECK (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)"
+        )
