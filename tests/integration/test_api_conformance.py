@@ -60,6 +60,18 @@ OPERATIONS = [
     ("PATCH", "/api/v2/team/{member_id}"),
     ("DELETE", "/api/v2/team/{member_id}"),
     ("POST", "/api/v2/team/{member_id}/invitation"),
+    ("GET", "/api/v2/routes"),
+    ("POST", "/api/v2/routes"),
+    ("GET", "/api/v2/routes/{route_id}"),
+    ("PUT", "/api/v2/routes/{route_id}"),
+    ("DELETE", "/api/v2/routes/{route_id}"),
+    ("POST", "/api/v2/routes/{route_id}/verify"),
+    ("POST", "/api/v2/routes/{route_id}/test"),
+    ("POST", "/api/v2/routes/{route_id}/pause"),
+    ("POST", "/api/v2/routes/{route_id}/resume"),
+    ("POST", "/api/v2/routes/{route_id}/secret"),
+    ("POST", "/api/v2/routes/{route_id}/replay"),
+    ("GET", "/api/v2/deliveries"),
 ]
 #: These would sign the other tests' people out.
 NOT_TRIED = {
