@@ -13,7 +13,6 @@ import pytest
 from dnslib import AAAA, QTYPE, RR, A  # type: ignore[import-untyped]  # it has no types
 from dnslib.server import BaseResolver, DNSServer  # type: ignore[import-untyped]  # it has no types
 from services.delivery_worker.tests.endpoints import Endpoint, serving
-from tests.parts import free_port
 
 from delivery_worker.calls import MOST_SHOWN_BYTES, Caller
 from delivery_worker.sockets import DnsResolver
@@ -33,7 +32,7 @@ LOOPBACK = (ipaddress.ip_network("127.0.0.1/32"),)
 
 
 class Names(BaseResolver):  # type: ignore[misc]  # dnslib has no types
-    """A name server of an attacker: each question gets the next answer, the last one for ever."""
+    """A name server of an attacker: each question of a kind gets the next answer, the last one for ever."""
 
     def __init__(self) -> None:
         self.answers: list[list[str]] = [[]]
@@ -42,8 +41,9 @@ class Names(BaseResolver):  # type: ignore[misc]  # dnslib has no types
     def resolve(self, request: DNSRecord, handler: object) -> DNSRecord:
         reply = request.reply()
         kind = QTYPE[request.q.qtype]
+        # A and AAAA are asked at once and come in either order.
+        answers = self.answers[min(self.asked.count(kind), len(self.answers) - 1)]
         self.asked.append(kind)
-        answers = self.answers[min(len(self.asked) // 2, len(self.answers) - 1)]
         for text in answers:
             if (kind == "AAAA") == (":" in text):
                 record = AAAA(text) if ":" in text else A(text)
@@ -54,8 +54,8 @@ class Names(BaseResolver):  # type: ignore[misc]  # dnslib has no types
 @pytest.fixture
 def names() -> Iterator[Names]:
     names = Names()
-    names.port = free_port()
-    server = DNSServer(names, port=names.port, address="127.0.0.1")
+    server = DNSServer(names, port=0, address="127.0.0.1")
+    names.port = server.server.server_address[1]
     server.start_thread()
     yield names
     server.server.shutdown()
