@@ -33,6 +33,7 @@ DUPLICATE_WINDOW_SECONDS = 600.0
 PUBLISH_SECONDS = 5.0
 CALL_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
+CHECK_SECONDS = 2.0
 MOST_ANSWERS = 32
 """Requests of one kind that a replica works on at a time; more wait in its subscription."""
 ERROR_HEADER = "Pulse-Error"
@@ -155,8 +156,12 @@ class Bus:
                 await self._nc.close()
 
     async def check(self) -> None:
-        """Readiness: raise unless the server answers."""
-        await self._nc.flush(timeout=2)
+        """Readiness: raise unless the server answers; it then knows all that was subscribed before."""
+        async with asyncio.timeout(CHECK_SECONDS):
+            # nats-py sends a PING past the subscriptions that wait in its buffer; those are out when the first is
+            # answered, so that the second one comes after them.
+            await self._nc.flush(timeout=2)
+            await self._nc.flush(timeout=2)
         # flush() also returns when the connection is lost while it waits.
         if not self._nc.is_connected:
             raise Unavailable("the message bus is away")
