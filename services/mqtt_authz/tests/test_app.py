@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,14 @@ from pulse_common.bus import Bus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conftest import Nats, Postgres
     from services.mqtt_authz.tests.conftest import Enrol
     from services.mqtt_authz.tests.revocation_world import World
 
 pytestmark = pytest.mark.anyio
+START_SECONDS = 60.0
 
 
 class EmqxApi(ThreadingHTTPServer):
@@ -78,7 +81,7 @@ def emqx_api() -> Iterator[EmqxApi]:
 
 
 def start_gate(
-    postgres: Postgres, nats_server: Nats, emqx_api: EmqxApi
+    postgres: Postgres, nats_server: Nats, emqx_api: EmqxApi, log: Path
 ) -> tuple[subprocess.Popen[bytes], int]:
     port = free_port()
     environment = GOOD | {
@@ -91,18 +94,42 @@ def start_gate(
         "MQTT_AUTH_SECRET": SECRET,
         "EMQX_API_URL": f"http://127.0.0.1:{emqx_api.server_port}",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mqtt_authz"], env=environment, stdout=subprocess.DEVNULL
-    )
-    wait_for_port(port)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mqtt_authz"], env=environment, stdout=output, stderr=output
+        )
+    try:
+        wait_for_gate(process, port)
+    except (AssertionError, OSError):
+        process.kill()
+        code = process.wait(20)
+        pytest.fail(f"the gate did not come up ({code}):\n{log.read_text()}")
     return process, port
 
 
+def wait_for_gate(process: subprocess.Popen[bytes], port: int) -> None:
+    """Give a machine that is busy with other tests its time, and a process that died none."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        assert process.poll() is None, "it ended"
+        try:
+            return wait_for_port(port, 0)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 async def test_gate_that_is_killed_in_the_middle_of_a_cut_finishes_it_after_its_restart(
-    postgres: Postgres, nats_server: Nats, emqx_api: EmqxApi, enrol: Enrol, world: World
+    postgres: Postgres,
+    nats_server: Nats,
+    emqx_api: EmqxApi,
+    enrol: Enrol,
+    world: World,
+    tmp_path: Path,
 ) -> None:
     enrolled = enrol()
-    first, _ = start_gate(postgres, nats_server, emqx_api)
+    first, _ = start_gate(postgres, nats_server, emqx_api, tmp_path / "first")
     emqx_api.may_answer.clear()
     bus = await Bus.connect(url=nats_server.url, user="test", password=PASSWORD, service="test")
     event = world.revoke(enrolled)
@@ -115,7 +142,7 @@ async def test_gate_that_is_killed_in_the_middle_of_a_cut_finishes_it_after_its_
     before = world.cut_at(enrolled)
     emqx_api.may_answer.set()
     cuts = await bus.jetstream.subscribe(events.SessionCut.subject)
-    second, _ = start_gate(postgres, nats_server, emqx_api)
+    second, _ = start_gate(postgres, nats_server, emqx_api, tmp_path / "second")
     try:
         while True:
             cut = events.SessionCut.model_validate_json((await cuts.next_msg(timeout=20)).data)
@@ -131,10 +158,15 @@ async def test_gate_that_is_killed_in_the_middle_of_a_cut_finishes_it_after_its_
 
 
 async def test_process_serves_the_broker_cuts_a_session_and_stops(
-    postgres: Postgres, nats_server: Nats, emqx_api: EmqxApi, enrol: Enrol, world: World
+    postgres: Postgres,
+    nats_server: Nats,
+    emqx_api: EmqxApi,
+    enrol: Enrol,
+    world: World,
+    tmp_path: Path,
 ) -> None:
     enrolled = enrol()
-    process, port = start_gate(postgres, nats_server, emqx_api)
+    process, port = start_gate(postgres, nats_server, emqx_api, tmp_path / "log")
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             ready = await client.get("/readyz")
