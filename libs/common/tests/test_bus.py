@@ -204,34 +204,6 @@ async def test_stopped_consumer_hands_back_what_it_had(bus: Bus) -> None:
     await asyncio.gather(second, return_exceptions=True)
 
 
-async def test_fetch_that_is_cut_off_hands_back_what_had_come(bus: Bus) -> None:
-    """It waits for more; nobody has seen the message that it holds."""
-    again = asyncio.Event()
-    patient = dataclasses.replace(CONSUMER, batch=10, ack_wait_seconds=60)
-
-    async def finish(_: list[Message]) -> list[Outcome]:
-        again.set()
-        return [Done()]
-
-    first = asyncio.create_task(consume_batches(bus, patient, finish))
-    async with asyncio.timeout(5):
-        while not await bus.jetstream.consumers_info(events.STREAM_EVENTS):
-            await asyncio.sleep(0.02)
-    await asyncio.sleep(0.1)
-    await bus.publish_stored("pulse.events.a.b", b"x", message_id="x")
-    async with asyncio.timeout(5):
-        while not (await bus.jetstream.consumers_info(events.STREAM_EVENTS))[0].num_ack_pending:
-            await asyncio.sleep(0.02)
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
-    assert not again.is_set()
-    second = asyncio.create_task(consume_batches(bus, patient, finish))
-
-    await until(again, seconds=5)
-    second.cancel()
-    await asyncio.gather(second, return_exceptions=True)
-
-
 async def test_consumer_survives_a_server_that_is_killed(bus: Bus, nats_server: Nats) -> None:
     received: list[bytes] = []
     both = asyncio.Event()

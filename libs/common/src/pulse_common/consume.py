@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_GRACE_SECONDS = 0.25
+"""Longer than an answer takes that is on its way."""
 _TROUBLE = (nats.errors.Error, nats.js.errors.Error, OSError)
 
 
@@ -119,7 +122,7 @@ async def _pull(bus: Bus, consumer: Consumer, work: BatchHandler) -> None:
     try:
         while True:
             try:
-                fetched = await subscription.fetch(consumer.batch, timeout=consumer.fetch_seconds)
+                fetched = await fetch(subscription, consumer.batch, consumer.fetch_seconds)
             except TimeoutError:  # nats-py raises its own kind and, for a batch, the plain one
                 if (await subscription.consumer_info()).num_pending:
                     log.warning("consumer_silent", consumer=consumer.name)
@@ -150,6 +153,36 @@ async def _subscribe(
     )
     await jetstream.add_consumer(consumer.stream, wanted)
     return await jetstream.pull_subscribe_bind(consumer.name, consumer.stream)
+
+
+async def fetch(
+    subscription: JetStreamContext.PullSubscription, batch: int, seconds: float
+) -> list[Msg]:
+    """Fetch up to ``batch`` messages; when cancelled, hand back what had come already.
+
+    nats-py forgets what a cancelled fetch has gathered: nobody would see it again before the ack wait is over.
+
+    Raises:
+        TimeoutError: nothing came within ``seconds``.
+    """
+    fetching = asyncio.create_task(subscription.fetch(batch, timeout=seconds))
+    try:
+        return await asyncio.shield(fetching)
+    except asyncio.CancelledError:
+        # A fetch of one ends with its message, one of several with the last or with its time.
+        await _hand_back(await _ended(fetching, seconds if batch > 1 else _GRACE_SECONDS))
+        raise
+
+
+async def _ended(fetching: asyncio.Task[list[Msg]], seconds: float) -> Sequence[Msg]:
+    """Wait out a fetch, whoever cancels meanwhile; then cancel it."""
+    until = time.monotonic() + seconds
+    while not fetching.done():
+        if (left := until - time.monotonic()) <= 0:
+            fetching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([fetching], timeout=max(left, _GRACE_SECONDS))
+    return () if fetching.cancelled() or fetching.exception() else fetching.result()
 
 
 async def _hand_back(fetched: Sequence[Msg]) -> None:

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from delivery_worker.domain import Breaker
 from pulse_common import events
+from pulse_common.consume import fetch
 from pulse_common.delivery_events import Delivery, delivery_subject
 from pulse_common.errors import Unavailable
 from pulse_common.messaging import Done, Later
@@ -91,7 +92,7 @@ class Lane:
             if not await self._may_take(route):
                 continue
             try:
-                (message,) = await subscription.fetch(1, timeout=FETCH_SECONDS)
+                (message,) = await fetch(subscription, 1, FETCH_SECONDS)
             except TimeoutError:
                 info = await subscription.consumer_info()
                 if info.num_pending:
