@@ -116,8 +116,6 @@ $$;
 REVOKE ALL ON FUNCTION ensure_audit_partitions(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ensure_audit_partitions(integer) TO pulse_seal;
 COMMENT ON FUNCTION ensure_audit_partitions(integer) IS
-    'SECURITY DEFINER: only the owner makes tables, and the sealer may prepare months and nothing else of the owner''s';
-COMMENT ON FUNCTION ensure_audit_partitions(integer) IS
     'SECURITY DEFINER: the sealer may prepare months of the audit log, and nothing else of the owner''s';
 
 -- Retention: the whole month, sealed to its last row, at least 90 days past; what it held of whom is written down for
@@ -176,8 +174,6 @@ END
 $$;
 REVOKE ALL ON FUNCTION drop_audit_month(date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION drop_audit_month(date) TO pulse_seal;
-COMMENT ON FUNCTION drop_audit_month(date) IS
-    'SECURITY DEFINER: nobody may delete from the audit log; a whole month goes, old enough, sealed, and written down';
 COMMENT ON FUNCTION drop_audit_month(date) IS
     'SECURITY DEFINER: retention drops a sealed month of at least 90 days ago and leaves a tombstone; nobody may DELETE';
 
