@@ -686,6 +686,29 @@ ALTER TABLE ONLY public.delivery_dead_letters FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.delivery_dead_letters OWNER TO pulse_owner;
 
+CREATE TABLE public.device_group_members (
+    tenant_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    device_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY public.device_group_members FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_group_members OWNER TO pulse_owner;
+
+CREATE TABLE public.device_groups (
+    tenant_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    name text NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT device_groups_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+);
+
+ALTER TABLE ONLY public.device_groups FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_groups OWNER TO pulse_owner;
+
 CREATE TABLE public.device_last_state (
     tenant_id uuid NOT NULL,
     device_id uuid NOT NULL,
@@ -697,6 +720,22 @@ CREATE TABLE public.device_last_state (
 ALTER TABLE ONLY public.device_last_state FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_last_state OWNER TO pulse_owner;
+
+CREATE TABLE public.device_profiles (
+    tenant_id uuid NOT NULL,
+    profile_id uuid NOT NULL,
+    name text NOT NULL,
+    tokens_allowed boolean DEFAULT false NOT NULL,
+    telemetry_schema jsonb,
+    version integer DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT device_profiles_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT device_profiles_telemetry_schema_check CHECK ((octet_length((telemetry_schema)::text) <= 65536))
+);
+
+ALTER TABLE ONLY public.device_profiles FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_profiles OWNER TO pulse_owner;
 
 CREATE TABLE public.device_tokens (
     tenant_id uuid NOT NULL,
@@ -723,6 +762,7 @@ CREATE TABLE public.devices (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     version integer DEFAULT 1 NOT NULL,
     tokens_allowed boolean DEFAULT false NOT NULL,
+    profile_id uuid,
     CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
     CONSTRAINT devices_status_check CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
 );
@@ -1165,8 +1205,23 @@ ALTER TABLE ONLY public.delivery_attempts
 ALTER TABLE ONLY public.delivery_dead_letters
     ADD CONSTRAINT delivery_dead_letters_pkey PRIMARY KEY (tenant_id, delivery_id);
 
+ALTER TABLE ONLY public.device_group_members
+    ADD CONSTRAINT device_group_members_pkey PRIMARY KEY (tenant_id, group_id, device_id);
+
+ALTER TABLE ONLY public.device_groups
+    ADD CONSTRAINT device_groups_pkey PRIMARY KEY (tenant_id, group_id);
+
+ALTER TABLE ONLY public.device_groups
+    ADD CONSTRAINT device_groups_tenant_id_name_key UNIQUE (tenant_id, name);
+
 ALTER TABLE ONLY public.device_last_state
     ADD CONSTRAINT device_last_state_pkey PRIMARY KEY (tenant_id, device_id);
+
+ALTER TABLE ONLY public.device_profiles
+    ADD CONSTRAINT device_profiles_pkey PRIMARY KEY (tenant_id, profile_id);
+
+ALTER TABLE ONLY public.device_profiles
+    ADD CONSTRAINT device_profiles_tenant_id_name_key UNIQUE (tenant_id, name);
 
 ALTER TABLE ONLY public.device_tokens
     ADD CONSTRAINT device_tokens_pkey PRIMARY KEY (token_id);
@@ -1295,7 +1350,11 @@ CREATE INDEX delivery_attempts_by_time ON public.delivery_attempts USING btree (
 
 CREATE INDEX delivery_dead_letters_by_route ON public.delivery_dead_letters USING btree (tenant_id, route_id, died_at);
 
+CREATE INDEX device_group_members_by_device ON public.device_group_members USING btree (tenant_id, device_id);
+
 CREATE INDEX device_tokens_by_device ON public.device_tokens USING btree (tenant_id, device_id, created_at DESC, token_id);
+
+CREATE INDEX devices_by_profile ON public.devices USING btree (tenant_id, profile_id) WHERE (profile_id IS NOT NULL);
 
 CREATE INDEX devices_by_tenant ON public.devices USING btree (tenant_id, created_at DESC, device_id);
 
@@ -1407,14 +1466,29 @@ ALTER TABLE ONLY public.delivery_dead_letters
 ALTER TABLE ONLY public.delivery_dead_letters
     ADD CONSTRAINT delivery_dead_letters_tenant_id_route_id_fkey FOREIGN KEY (tenant_id, route_id) REFERENCES public.routes(tenant_id, route_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.device_group_members
+    ADD CONSTRAINT device_group_members_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.device_group_members
+    ADD CONSTRAINT device_group_members_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.device_groups(tenant_id, group_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.device_groups
+    ADD CONSTRAINT device_groups_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
 ALTER TABLE ONLY public.device_last_state
     ADD CONSTRAINT device_last_state_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
+
+ALTER TABLE ONLY public.device_profiles
+    ADD CONSTRAINT device_profiles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
 ALTER TABLE ONLY public.device_tokens
     ADD CONSTRAINT device_tokens_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
 
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.devices
+    ADD CONSTRAINT devices_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES public.device_profiles(tenant_id, profile_id) ON DELETE SET NULL (profile_id);
 
 ALTER TABLE ONLY public.enrolment_tokens
     ADD CONSTRAINT enrolment_tokens_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
@@ -1559,7 +1633,13 @@ ALTER TABLE public.delivery_attempts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.delivery_dead_letters ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.device_group_members ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_groups ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.device_last_state ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_profiles ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_tokens ENABLE ROW LEVEL SECURITY;
 
@@ -1725,7 +1805,13 @@ CREATE POLICY tenant_isolation ON public.delivery_attempts TO pulse_app USING ((
 
 CREATE POLICY tenant_isolation ON public.delivery_dead_letters TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.device_group_members TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.device_groups TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.device_last_state TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.device_profiles TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.device_tokens TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -1915,9 +2001,15 @@ GRANT SELECT,INSERT,DELETE ON TABLE public.delivery_attempts TO pulse_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_dead_letters TO pulse_app;
 
+GRANT SELECT,INSERT,DELETE ON TABLE public.device_group_members TO pulse_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_groups TO pulse_app;
+
 GRANT SELECT ON TABLE public.device_last_state TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_last_state TO pulse_ingest;
 GRANT SELECT ON TABLE public.device_last_state TO pulse_operator_data;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_profiles TO pulse_app;
 
 GRANT SELECT,INSERT ON TABLE public.device_tokens TO pulse_app;
 

@@ -57,6 +57,9 @@ _PLANTED = (
     "delivery_dead_letters",
     "device_tokens",
     "expiry_warnings",
+    "device_profiles",
+    "device_groups",
+    "device_group_members",
 )
 _SEE = {"read", "copy out"}
 #: What roles that serve all tenants reach of one that is not named. It should only ever shrink.

@@ -1,0 +1,5 @@
+-- Fleet enrolment: claims, hardware ids, holds for approval, and bulk imports.
+--
+-- Expand only.
+
+SELECT 1;

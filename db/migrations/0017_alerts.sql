@@ -1,0 +1,5 @@
+-- Alerts on readings: rules, what is raised, who acknowledged it.
+--
+-- Expand only.
+
+SELECT 1;

@@ -1,0 +1,5 @@
+-- Billing: what operators and customers see of it.
+--
+-- Expand only.
+
+SELECT 1;

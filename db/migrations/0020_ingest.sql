@@ -1,0 +1,5 @@
+-- Ingest: monthly limits and what survives faults.
+--
+-- Expand only.
+
+SELECT 1;
