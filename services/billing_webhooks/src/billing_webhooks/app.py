@@ -85,32 +85,12 @@ def build(
         ),
         clock=clock,
     )
-    processing = (
-        None
-        if api is None
-        else Processing(
-            db=database,
-            api=api,
-            entitling=entitling,
-            prices=settings.prices(),
-            livemode=settings.livemode,
-            test_clocks=settings.stripe_test_clocks,
-        )
-    )
-    reconciler = None if processing is None else Reconciler(db=database, processing=processing)
+    processing = _processing(database, settings, api, entitling) if api else None
+    reconciler = Reconciler(db=database, processing=processing) if processing else None
     return Parts(
         webhooks=Webhooks(Verifier(settings.signing_secrets()), processing),
         sweeping=Sweeping(db=database, entitling=entitling, plans=plans, clock=clock),
-        metering=Metering(
-            db=database,
-            api=api,
-            entitling=entitling,
-            clock=clock,
-            meters={
-                "messages": settings.stripe_meter_messages,
-                "device_months": settings.stripe_meter_device_months,
-            },
-        ),
+        metering=_metering(database, settings, api, entitling),
         reconciler=reconciler,
         links=Links(
             db=database,
@@ -128,6 +108,34 @@ def build(
             reconciler=reconciler,
             clock=clock,
         ),
+    )
+
+
+def _processing(
+    database: Database, settings: Settings, api: StripeApi, entitling: Entitling
+) -> Processing:
+    return Processing(
+        db=database,
+        api=api,
+        entitling=entitling,
+        prices=settings.prices(),
+        livemode=settings.livemode,
+        test_clocks=settings.stripe_test_clocks,
+    )
+
+
+def _metering(
+    database: Database, settings: Settings, api: StripeApi | None, entitling: Entitling
+) -> Metering:
+    return Metering(
+        db=database,
+        api=api,
+        entitling=entitling,
+        clock=entitling.clock,
+        meters={
+            "messages": settings.stripe_meter_messages,
+            "device_months": settings.stripe_meter_device_months,
+        },
     )
 
 
