@@ -572,9 +572,12 @@ CREATE TABLE public.certificates (
     renewal boolean DEFAULT false NOT NULL,
     first_used_at timestamp with time zone,
     superseded boolean DEFAULT false NOT NULL,
+    key_checked_at timestamp with time zone,
+    key_fault text,
     CONSTRAINT certificates_check CHECK (((NOT superseded) OR ((status = 'revoked'::text) AND (revocation_reason = 'superseded'::text)))),
     CONSTRAINT certificates_crl_shard_check CHECK ((crl_shard >= 0)),
     CONSTRAINT certificates_fingerprint_sha256_check CHECK ((length(fingerprint_sha256) = 32)),
+    CONSTRAINT certificates_key_fault_check CHECK ((length(key_fault) <= 200)),
     CONSTRAINT certificates_profile_check CHECK ((profile ~ '^[a-z][a-z0-9-]{0,31}$'::text)),
     CONSTRAINT certificates_public_key_sha256_check CHECK ((length(public_key_sha256) = 32)),
     CONSTRAINT certificates_revocation_check CHECK ((((status <> 'valid'::text) = ((revoked_at IS NOT NULL) AND (revocation_reason IS NOT NULL))) AND ((status = 'held'::text) = (NOT (revocation_reason IS DISTINCT FROM 'certificateHold'::text))))),
@@ -996,6 +999,25 @@ CREATE TABLE public.schema_migrations (
 
 ALTER TABLE public.schema_migrations OWNER TO postgres;
 
+CREATE TABLE public.session_conflicts (
+    tenant_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    serial_number text NOT NULL,
+    address text NOT NULL,
+    other_address text NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    times integer NOT NULL,
+    CONSTRAINT session_conflicts_address_check CHECK ((length(address) <= 60)),
+    CONSTRAINT session_conflicts_other_address_check CHECK ((length(other_address) <= 60)),
+    CONSTRAINT session_conflicts_serial_number_check CHECK ((length(serial_number) <= 40)),
+    CONSTRAINT session_conflicts_times_check CHECK ((times > 0))
+);
+
+ALTER TABLE ONLY public.session_conflicts FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.session_conflicts OWNER TO pulse_owner;
+
 CREATE TABLE public.stripe_events (
     event_id text NOT NULL,
     event_type text NOT NULL,
@@ -1271,6 +1293,9 @@ ALTER TABLE ONLY public.routes
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY public.session_conflicts
+    ADD CONSTRAINT session_conflicts_pkey PRIMARY KEY (tenant_id, device_id, serial_number, address, other_address);
+
 ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id);
 
@@ -1338,6 +1363,10 @@ CREATE INDEX certificates_expiring ON public.certificates USING btree (not_after
 
 CREATE INDEX certificates_listed ON public.certificates USING btree (issuer_id, crl_shard, serial_number) INCLUDE (not_after, revoked_at, revocation_reason) WHERE (status <> 'valid'::text);
 
+CREATE INDEX certificates_to_check ON public.certificates USING btree (key_checked_at NULLS FIRST) WHERE (status <> 'revoked'::text);
+
+CREATE INDEX certificates_with_weak_keys ON public.certificates USING btree (tenant_id, device_id) WHERE (key_fault IS NOT NULL);
+
 CREATE INDEX commands_by_device ON public.commands USING btree (tenant_id, device_id, created_at DESC, command_id DESC);
 
 CREATE INDEX commands_open ON public.commands USING btree (expires_at) WHERE (state = ANY (ARRAY['asked'::text, 'sent'::text]));
@@ -1353,6 +1382,8 @@ CREATE INDEX delivery_dead_letters_by_route ON public.delivery_dead_letters USIN
 CREATE INDEX device_group_members_by_device ON public.device_group_members USING btree (tenant_id, device_id);
 
 CREATE INDEX device_tokens_by_device ON public.device_tokens USING btree (tenant_id, device_id, created_at DESC, token_id);
+
+CREATE INDEX devices_by_age ON public.devices USING btree (tenant_id, created_at, device_id) WHERE (status = 'active'::text);
 
 CREATE INDEX devices_by_profile ON public.devices USING btree (tenant_id, profile_id) WHERE (profile_id IS NOT NULL);
 
@@ -1379,6 +1410,8 @@ CREATE INDEX outbox_unsent ON public.outbox USING btree (producer, "position") W
 CREATE INDEX refused_messages_by_device ON public.refused_messages USING btree (tenant_id, device_id, received_at DESC, letter_id DESC);
 
 CREATE INDEX refused_messages_by_tenant ON public.refused_messages USING btree (tenant_id, received_at DESC, letter_id DESC);
+
+CREATE INDEX session_conflicts_by_time ON public.session_conflicts USING btree (last_at);
 
 CREATE INDEX stripe_events_by_tenant ON public.stripe_events USING btree (home_tenant_id, created_at DESC);
 
@@ -1502,6 +1535,9 @@ ALTER TABLE ONLY public.operator_grants
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
+ALTER TABLE ONLY public.session_conflicts
+    ADD CONSTRAINT session_conflicts_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.tenant_access_policies
     ADD CONSTRAINT tenant_access_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
@@ -1529,7 +1565,13 @@ CREATE POLICY authz_forget ON public.broker_denials FOR DELETE TO pulse_authz US
 
 CREATE POLICY authz_note ON public.broker_denials FOR INSERT TO pulse_authz WITH CHECK (true);
 
+CREATE POLICY authz_note ON public.session_conflicts TO pulse_authz USING (true) WITH CHECK (true);
+
+CREATE POLICY authz_read ON public.billing_entitlements FOR SELECT TO pulse_authz USING (true);
+
 CREATE POLICY authz_read ON public.certificates FOR SELECT TO pulse_authz USING (true);
+
+CREATE POLICY authz_read ON public.device_profiles FOR SELECT TO pulse_authz USING (true);
 
 CREATE POLICY authz_read ON public.device_tokens FOR SELECT TO pulse_authz USING (true);
 
@@ -1759,6 +1801,8 @@ CREATE POLICY seal_read ON public.audit_seal_runs FOR SELECT TO pulse_seal USING
 
 CREATE POLICY seal_read ON public.audit_seals FOR SELECT TO pulse_seal USING (true);
 
+ALTER TABLE public.session_conflicts ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY sessions_own ON public.used_logout_tokens TO pulse_sessions USING (true) WITH CHECK (true);
 
 CREATE POLICY sessions_own ON public.web_sessions TO pulse_sessions USING (true) WITH CHECK (true);
@@ -1832,6 +1876,8 @@ CREATE POLICY tenant_isolation ON public.outbox TO pulse_app USING ((tenant_id =
 CREATE POLICY tenant_isolation ON public.refused_messages TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.routes TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.session_conflicts TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.telemetry TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -1916,6 +1962,12 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_customers TO pulse_billing;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_entitlements TO pulse_billing;
 GRANT SELECT ON TABLE public.billing_entitlements TO pulse_app;
 GRANT SELECT ON TABLE public.billing_entitlements TO pulse_ingest;
+
+GRANT SELECT(tenant_id) ON TABLE public.billing_entitlements TO pulse_authz;
+
+GRANT SELECT(devices) ON TABLE public.billing_entitlements TO pulse_authz;
+
+GRANT SELECT(applied_at) ON TABLE public.billing_entitlements TO pulse_authz;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_meter_events TO pulse_billing;
 
@@ -2011,6 +2063,12 @@ GRANT SELECT ON TABLE public.device_last_state TO pulse_operator_data;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_profiles TO pulse_app;
 
+GRANT SELECT(tenant_id) ON TABLE public.device_profiles TO pulse_authz;
+
+GRANT SELECT(profile_id) ON TABLE public.device_profiles TO pulse_authz;
+
+GRANT SELECT(tokens_allowed) ON TABLE public.device_profiles TO pulse_authz;
+
 GRANT SELECT,INSERT ON TABLE public.device_tokens TO pulse_app;
 
 GRANT SELECT(tenant_id) ON TABLE public.device_tokens TO pulse_authz;
@@ -2049,8 +2107,11 @@ GRANT SELECT(status) ON TABLE public.devices TO pulse_billing;
 
 GRANT SELECT(created_at) ON TABLE public.devices TO pulse_operator_read;
 GRANT SELECT(created_at) ON TABLE public.devices TO pulse_billing;
+GRANT SELECT(created_at) ON TABLE public.devices TO pulse_authz;
 
 GRANT SELECT(tokens_allowed) ON TABLE public.devices TO pulse_authz;
+
+GRANT SELECT(profile_id) ON TABLE public.devices TO pulse_authz;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.enrolment_tokens TO pulse_app;
 
@@ -2148,6 +2209,14 @@ GRANT SELECT ON TABLE public.refused_messages TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refused_messages TO pulse_ingest;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.routes TO pulse_app;
+
+GRANT SELECT ON TABLE public.session_conflicts TO pulse_app;
+GRANT SELECT ON TABLE public.session_conflicts TO pulse_operator_read;
+GRANT SELECT,INSERT,DELETE ON TABLE public.session_conflicts TO pulse_authz;
+
+GRANT UPDATE(last_at) ON TABLE public.session_conflicts TO pulse_authz;
+
+GRANT UPDATE(times) ON TABLE public.session_conflicts TO pulse_authz;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events TO pulse_billing;
 
