@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from services.ui_iot.tests.post import Post, running_post
 from services.ui_iot.tests.test_glass_notices import Heard, name_somebody
+from tests.post import Post, running_post
 
 from pulse_common import events
 from pulse_common.messaging import Done, Later, Never

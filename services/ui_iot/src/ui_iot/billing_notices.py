@@ -19,9 +19,9 @@ from pulse_common.messaging import Done, Later, Message, Never, Outcome
 from ui_iot import access_store
 
 if TYPE_CHECKING:
+    from pulse_common.mail import Mailer
     from pulse_common.tenancy import Database
     from ui_iot.glass_notices import Administrators
-    from ui_iot.mail import Mailer
 
 log = structlog.get_logger(__name__)
 

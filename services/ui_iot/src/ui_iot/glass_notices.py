@@ -21,8 +21,8 @@ from ui_iot import access_store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from pulse_common.mail import Mailer
     from pulse_common.tenancy import Database
-    from ui_iot.mail import Mailer
 
     Administrators = Callable[[TenantId], Awaitable[Sequence[str]]]
 

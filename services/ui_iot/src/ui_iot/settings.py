@@ -11,13 +11,14 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pulse_common.clients import DEFAULT_CLIENTS, ClientsSetting
 from pulse_common.cors import CorsSettings
+from pulse_common.mail import MailSettings
 from pulse_common.ratelimit_store import RateLimitSettings
 from pulse_common.settings import Key, Networks, Secret, ServiceSettings
 
 KEY_BYTES = 32
 
 
-class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
+class Settings(CorsSettings, MailSettings, RateLimitSettings, ServiceSettings):
     """``public_url`` is the origin as browsers write it, without a path; the keys are base64 of 32 bytes.
 
     ``trusted_proxies`` are the networks whose X-Forwarded-For counts; none by default, so the TCP peer is the client.
@@ -36,12 +37,6 @@ class Settings(CorsSettings, RateLimitSettings, ServiceSettings):
     oidc_admin_client_secret: Key
     session_encryption_key: SecretStr
     session_encryption_key_previous: SecretStr | None = None
-    smtp_host: str = Field(min_length=1)
-    smtp_port: int = Field(default=25, ge=1, le=65535)
-    smtp_from: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
-    smtp_starttls: bool = True
-    smtp_user: str = ""
-    smtp_password: SecretStr = SecretStr("")
     audit_spool_directory: Path | None = None
     """Where views wait for the database; without it they are not recorded."""
     live_views_per_person: int = Field(default=20, ge=1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pulse_common.consume import consume
+from pulse_common.mail import Mailer
 from pulse_common.outbox import Relay
 from ui_iot import billing_api, billing_notices, glass_notices
 from ui_iot.access import Access
 from ui_iot.access_handlers import AccessHandlers
 from ui_iot.billing_notices import BillingNotices
 from ui_iot.glass_notices import GlassNotices
-from ui_iot.mail import Mailer
 from ui_iot.members import ADMIN, member_of
 from ui_iot.operator_api import OperatorApi
 from ui_iot.operator_changes import OperatorChanges
@@ -61,14 +61,7 @@ def run_beside(runtime: Runtime, settings: Settings, made: Parts) -> None:
         ]
         return [member.email for member in members if member and member.role == ADMIN]
 
-    mailer = Mailer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        sender=settings.smtp_from,
-        starttls=settings.smtp_starttls,
-        user=settings.smtp_user,
-        password=settings.smtp_password.get_secret_value(),
-    )
+    mailer = Mailer.of(settings)
     glass = GlassNotices(
         db=made.db, mailer=mailer, administrators=administrators, public_url=settings.public_url
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiosmtpd.controller import Controller
 from tests.parts import free_port
 
-from ui_iot.mail import Mailer
+from pulse_common.mail import Mailer
 
 if TYPE_CHECKING:
     import ssl
@@ -24,12 +24,28 @@ if TYPE_CHECKING:
 class Post:
     port: int = 0
     refusing: bool = False
+    unknown: set[str] = field(default_factory=set)
+    raw: list[bytes] = field(default_factory=list)
     received: list[tuple[list[str], EmailMessage]] = field(default_factory=list)
+
+    async def handle_RCPT(  # noqa: N802 -- aiosmtpd's name
+        self,
+        _server: SMTP,
+        _session: Session,
+        envelope: Envelope,
+        address: str,
+        _options: list[str],
+    ) -> str:
+        if address in self.unknown:
+            return "550 no such person"
+        envelope.rcpt_tos.append(address)
+        return "250 fine"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 -- aiosmtpd's name
         if self.refusing:
             return "451 come back later"
         message = message_from_bytes(envelope.original_content or b"", policy=policy.default)
+        self.raw.append(envelope.original_content or b"")
         self.received.append((list(map(str, envelope.rcpt_tos)), message))
         return "250 taken"
 

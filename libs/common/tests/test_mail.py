@@ -10,12 +10,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from services.ui_iot.tests.post import Post, running_post
 from tests.parts import free_port
+from tests.post import Post, running_post
 
 from pulse_common.clock import system_clock
 from pulse_common.errors import Unavailable
-from ui_iot.mail import Mailer
+from pulse_common.mail import Mailer, Undeliverable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,9 @@ async def test_a_mail_arrives_as_it_was_written(post: Post) -> None:
     assert message["subject"] == "Glass"
     assert message.get_content().splitlines() == ["Grüße", "von Pulse"]
     assert message["message-id"].endswith("@p.example>")
+    assert abs((message["date"].datetime - system_clock()).total_seconds()) < 60
+    assert message["auto-submitted"] == "auto-generated"
+    assert message["list-unsubscribe"] is None
 
 
 async def test_no_header_can_be_added_through_a_subject(post: Post) -> None:
@@ -46,6 +49,56 @@ async def test_no_header_can_be_added_through_a_subject(post: Post) -> None:
         await post.mailer().send(["a@acme.example"], "Glass\nBcc: x@evil.example", "text")
 
     assert post.received == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@acme.example, x@evil.example",
+        "a@acme.example\r\nBcc: x@evil.example",
+        "<x@evil.example>a@acme.example",
+        "a@acme.example\x00",
+        "a",
+        "",
+    ],
+)
+async def test_no_address_brings_another_one_along(post: Post, address: str) -> None:
+    with pytest.raises(ValueError, match="not an e-mail address"):
+        await post.mailer().send(["b@acme.example", address], "Glass", "text")
+
+    assert post.received == []
+
+
+async def test_a_mail_carries_a_link_that_ends_it_with_one_click(post: Post) -> None:
+    url = "https://pulse.example/unsubscribe/" + "x" * 300
+
+    await post.mailer().send(["a@acme.example"], "Digest", "text", unsubscribe_url=url)
+
+    assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in post.raw[0]
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in post.raw[0]
+
+
+async def test_a_link_that_ends_mails_goes_to_nobody_else(post: Post) -> None:
+    with pytest.raises(ValueError, match="one address"):
+        await post.mailer().send(
+            ["a@acme.example", "b@acme.example"], "Digest", "text", unsubscribe_url="https://p/x"
+        )
+
+    assert post.received == []
+
+
+async def test_an_address_that_does_not_exist_is_told_apart_from_a_server_that_is_away(
+    post: Post,
+) -> None:
+    post.unknown.add("gone@acme.example")
+
+    with pytest.raises(Undeliverable):
+        await post.mailer().send(["gone@acme.example"], "Glass", "text")
+    post.refusing = True
+    with pytest.raises(Unavailable) as now:
+        await post.mailer().send(["a@acme.example"], "Glass", "text")
+
+    assert not isinstance(now.value, Undeliverable)
 
 
 async def test_a_server_that_is_away_or_refuses_is_unavailable(post: Post) -> None:
