@@ -23,6 +23,7 @@ BEGIN
         ('pulse_sessions',       'NOLOGIN NOBYPASSRLS'),
         ('pulse_billing',        'NOLOGIN NOBYPASSRLS'),
         ('pulse_seal',           'NOLOGIN NOBYPASSRLS'),
+        ('pulse_delivery',       'NOLOGIN NOBYPASSRLS'),
         ('svc_ui_iot',           'LOGIN NOINHERIT NOBYPASSRLS'),
         ('svc_ui_iot_operator',  'LOGIN NOINHERIT NOBYPASSRLS'),
         ('svc_provision_api',    'LOGIN NOINHERIT NOBYPASSRLS'),
@@ -57,14 +58,14 @@ GRANT pulse_billing, pulse_outbox, pulse_audit
    TO svc_billing_webhooks WITH INHERIT FALSE, SET TRUE;
 GRANT pulse_ingest, pulse_audit
    TO svc_ingest_worker    WITH INHERIT FALSE, SET TRUE;
-GRANT pulse_app, pulse_outbox, pulse_audit
+GRANT pulse_app, pulse_outbox, pulse_audit, pulse_delivery
    TO svc_delivery_worker  WITH INHERIT FALSE, SET TRUE;
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO
     pulse_owner, pulse_app, pulse_operator_read, pulse_operator_data, pulse_operator_write, pulse_authz, pulse_ingest,
     pulse_audit, pulse_ca,
-    pulse_provision, pulse_outbox, pulse_sessions, pulse_seal, pulse_billing;
+    pulse_provision, pulse_outbox, pulse_sessions, pulse_seal, pulse_billing, pulse_delivery;
 GRANT CREATE ON SCHEMA public TO pulse_owner;
 -- So that the owner's own procedures see one tenant's rows, as pulse_app does: FORCE holds it back otherwise.
 GRANT pulse_app TO pulse_owner WITH INHERIT TRUE, SET FALSE;

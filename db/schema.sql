@@ -689,6 +689,17 @@ ALTER TABLE ONLY public.delivery_dead_letters FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.delivery_dead_letters OWNER TO pulse_owner;
 
+CREATE TABLE public.delivery_turns (
+    name text NOT NULL,
+    holder uuid NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT delivery_turns_name_check CHECK ((length(name) <= 50))
+);
+
+ALTER TABLE ONLY public.delivery_turns FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.delivery_turns OWNER TO pulse_owner;
+
 CREATE TABLE public.device_group_members (
     tenant_id uuid NOT NULL,
     group_id uuid NOT NULL,
@@ -955,6 +966,18 @@ ALTER TABLE ONLY public.refused_messages FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.refused_messages OWNER TO pulse_owner;
 
+CREATE TABLE public.route_audit_cursors (
+    tenant_id uuid NOT NULL,
+    route_id uuid NOT NULL,
+    xid xid8 NOT NULL,
+    at timestamp with time zone NOT NULL,
+    audit_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY public.route_audit_cursors FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.route_audit_cursors OWNER TO pulse_owner;
+
 CREATE TABLE public.routes (
     tenant_id uuid NOT NULL,
     route_id uuid NOT NULL,
@@ -975,9 +998,14 @@ CREATE TABLE public.routes (
     previous_secret_until timestamp with time zone,
     version integer DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    group_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    dropped bigint DEFAULT 0 NOT NULL,
+    dropped_at timestamp with time zone,
+    dropped_told_at timestamp with time zone,
     CONSTRAINT routes_concurrency_check CHECK (((concurrency >= 1) AND (concurrency <= 16))),
     CONSTRAINT routes_device_ids_check CHECK ((cardinality(device_ids) <= 500)),
     CONSTRAINT routes_event_types_check CHECK (((cardinality(event_types) >= 1) AND (cardinality(event_types) <= 30))),
+    CONSTRAINT routes_group_ids_check CHECK ((cardinality(group_ids) <= 50)),
     CONSTRAINT routes_metrics_check CHECK ((cardinality(metrics) <= 100)),
     CONSTRAINT routes_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
     CONSTRAINT routes_status_check CHECK ((status = ANY (ARRAY['unverified'::text, 'active'::text, 'paused'::text, 'disabled'::text]))),
@@ -1227,6 +1255,9 @@ ALTER TABLE ONLY public.delivery_attempts
 ALTER TABLE ONLY public.delivery_dead_letters
     ADD CONSTRAINT delivery_dead_letters_pkey PRIMARY KEY (tenant_id, delivery_id);
 
+ALTER TABLE ONLY public.delivery_turns
+    ADD CONSTRAINT delivery_turns_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY public.device_group_members
     ADD CONSTRAINT device_group_members_pkey PRIMARY KEY (tenant_id, group_id, device_id);
 
@@ -1286,6 +1317,9 @@ ALTER TABLE ONLY public.outbox
 
 ALTER TABLE ONLY public.refused_messages
     ADD CONSTRAINT refused_messages_pkey PRIMARY KEY (tenant_id, letter_id);
+
+ALTER TABLE ONLY public.route_audit_cursors
+    ADD CONSTRAINT route_audit_cursors_pkey PRIMARY KEY (tenant_id, route_id);
 
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_pkey PRIMARY KEY (tenant_id, route_id);
@@ -1532,6 +1566,12 @@ ALTER TABLE ONLY public.idempotency_keys
 ALTER TABLE ONLY public.operator_grants
     ADD CONSTRAINT operator_grants_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
+ALTER TABLE ONLY public.route_audit_cursors
+    ADD CONSTRAINT route_audit_cursors_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.route_audit_cursors
+    ADD CONSTRAINT route_audit_cursors_tenant_id_route_id_fkey FOREIGN KEY (tenant_id, route_id) REFERENCES public.routes(tenant_id, route_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.routes
     ADD CONSTRAINT routes_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
@@ -1675,6 +1715,12 @@ ALTER TABLE public.delivery_attempts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.delivery_dead_letters ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY delivery_tenants ON public.routes FOR SELECT TO pulse_delivery USING (true);
+
+CREATE POLICY delivery_turn ON public.delivery_turns TO pulse_delivery USING (true) WITH CHECK (true);
+
+ALTER TABLE public.delivery_turns ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.device_group_members ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_groups ENABLE ROW LEVEL SECURITY;
@@ -1787,6 +1833,8 @@ ALTER TABLE public.refused_messages ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY relay_own ON public.outbox TO pulse_outbox USING ((producer = SESSION_USER)) WITH CHECK ((producer = SESSION_USER));
 
+ALTER TABLE public.route_audit_cursors ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.routes ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY seal_add ON public.audit_seal_runs FOR INSERT TO pulse_seal WITH CHECK (true);
@@ -1875,6 +1923,8 @@ CREATE POLICY tenant_isolation ON public.outbox TO pulse_app USING ((tenant_id =
 
 CREATE POLICY tenant_isolation ON public.refused_messages TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.route_audit_cursors TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.routes TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.session_conflicts TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
@@ -1908,6 +1958,7 @@ GRANT USAGE ON SCHEMA public TO pulse_outbox;
 GRANT USAGE ON SCHEMA public TO pulse_sessions;
 GRANT USAGE ON SCHEMA public TO pulse_seal;
 GRANT USAGE ON SCHEMA public TO pulse_billing;
+GRANT USAGE ON SCHEMA public TO pulse_delivery;
 GRANT USAGE ON SCHEMA public TO svc_ui_iot;
 GRANT USAGE ON SCHEMA public TO svc_ui_iot_operator;
 GRANT USAGE ON SCHEMA public TO svc_provision_api;
@@ -2052,6 +2103,8 @@ GRANT UPDATE(der) ON TABLE public.crl_shards TO pulse_ca;
 GRANT SELECT,INSERT,DELETE ON TABLE public.delivery_attempts TO pulse_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_dead_letters TO pulse_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.delivery_turns TO pulse_delivery;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.device_group_members TO pulse_app;
 
@@ -2208,7 +2261,13 @@ GRANT SELECT(sent_at) ON TABLE public.outbox TO pulse_operator_read;
 GRANT SELECT ON TABLE public.refused_messages TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refused_messages TO pulse_ingest;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.route_audit_cursors TO pulse_app;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.routes TO pulse_app;
+
+GRANT SELECT(tenant_id) ON TABLE public.routes TO pulse_delivery;
+
+GRANT SELECT(event_types) ON TABLE public.routes TO pulse_delivery;
 
 GRANT SELECT ON TABLE public.session_conflicts TO pulse_app;
 GRANT SELECT ON TABLE public.session_conflicts TO pulse_operator_read;

@@ -43,7 +43,7 @@ ROLES = {
     "svc_mqtt_authz": {"pulse_authz", "pulse_outbox", "pulse_audit"},
     "svc_billing_webhooks": {"pulse_billing", "pulse_outbox", "pulse_audit"},
     "svc_ingest_worker": {"pulse_ingest", "pulse_audit"},
-    "svc_delivery_worker": {"pulse_app", "pulse_outbox", "pulse_audit"},
+    "svc_delivery_worker": {"pulse_app", "pulse_outbox", "pulse_audit", "pulse_delivery"},
 }
 LOGINS_AND_ROLES = [(login, role) for login, roles in ROLES.items() for role in sorted(roles)]
 
@@ -55,11 +55,13 @@ _PLANTED = (
     "routes",
     "delivery_attempts",
     "delivery_dead_letters",
+    "route_audit_cursors",
     "device_tokens",
     "expiry_warnings",
     "device_profiles",
     "device_groups",
     "device_group_members",
+    "session_conflicts",
 )
 _SEE = {"read", "copy out"}
 #: What roles that serve all tenants reach of one that is not named. It should only ever shrink.
@@ -72,6 +74,10 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "broker_denials": {"insert"},
         # Hashes: whose token it is, is what it asks.
         "device_tokens": _SEE,
+        # What a plan includes and what a profile allows: two columns of each are all that it may read.
+        "billing_entitlements": _SEE,
+        "device_profiles": _SEE,
+        "session_conflicts": {*_SEE, "insert", "update", "delete"},
     },
     "pulse_ca": {
         "tenants": _SEE,
@@ -109,6 +115,8 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
     # It reads what it seals; seals are signed, so that adding one without the key is found.
     "pulse_seal": {"audit_log": _SEE, "audit_seals": {*_SEE, "insert"}},
     "pulse_sessions": {"audit_log": {"insert"}},
+    # Which tenants have routes, and of which kinds; not where they lead.
+    "pulse_delivery": {"routes": _SEE},
     "pulse_operator_read": {
         "tenants": _SEE,
         "devices": _SEE,

@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import set_json_dumps
 from psycopg_pool import AsyncConnectionPool
 
+from pulse_common import origin
 from pulse_common.identity import TenantId
 from pulse_common.ids import PLATFORM_TENANT, new_id
 from pulse_common.lease import Lease
@@ -41,13 +42,14 @@ ServiceRole = Literal[
     "pulse_sessions",
     "pulse_seal",
     "pulse_billing",
+    "pulse_delivery",
 ]
 
 _OPERATOR_AUDIT = """
     INSERT INTO audit_log (tenant_id, audit_id, actor_kind, actor_id, action, object_kind, object_id, outcome, reason,
-                           details)
+                           address, user_agent, request_id, details)
     VALUES (%(tenant_id)s, %(audit_id)s, 'operator', %(actor)s, %(action)s, 'database', %(object_id)s, 'success',
-            %(reason)s, %(details)s::jsonb)
+            %(reason)s, %(address)s, %(user_agent)s, %(request_id)s, %(details)s::jsonb)
 """
 
 # NaN and the infinities are not JSON; PostgreSQL would refuse them later and less clearly.
@@ -169,6 +171,7 @@ class OperatorTx(TenantTx):
 
     async def _record(self, tenant: UUID, object_id: str, details: Mapping[str, object]) -> None:
         about = {"purpose": self.asked.purpose, "operator": self.asked.name}
+        came = origin.current()
         await self.execute(
             _OPERATOR_AUDIT,
             {
@@ -178,6 +181,9 @@ class OperatorTx(TenantTx):
                 "action": self.asked.action,
                 "object_id": object_id,
                 "reason": self.asked.reason,
+                "address": came.address,
+                "user_agent": came.user_agent,
+                "request_id": came.request_id,
                 "details": json.dumps({**details, **about}),
             },
         )
