@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from typing import Any
 
-    from structlog.types import Processor
+    from structlog.typing import ExcInfo, Processor
 
 REDACTED = "[redacted]"
+LONGEST_MESSAGE = 300
 _SECRET_NAME = re.compile(
     r"password|passphrase|secret|token|authorization|cookie|api_?key|admin_?key|private|csr|signature",
     re.IGNORECASE,
 )
 # Names that only look secret: counts and ids of secret things.
 _HARMLESS = frozenset({"token_id", "secret_name", "token_age_seconds"})
+
+_FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def redact(
@@ -39,6 +42,18 @@ def _redacted(name: str, value: Any) -> Any:  # noqa: ANN401 -- whatever was log
     if isinstance(value, dict):
         return {key: _redacted(str(key), inner) for key, inner in value.items()}
     return value
+
+
+def _describe_exception(exc_info: ExcInfo) -> list[dict[str, Any]]:
+    """Say what was raised and where.
+
+    Without the frames' local variables, which hold passwords, keys and rows, and only the first line of each message:
+    what psycopg and pydantic say after it quotes values.
+    """
+    found = _FRAMES(exc_info)
+    for each in found:
+        each["exc_value"] = each["exc_value"].partition("\n")[0][:LONGEST_MESSAGE]
+    return found
 
 
 def configure(service: str, level: str) -> None:
@@ -62,7 +77,7 @@ def configure(service: str, level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                structlog.processors.ExceptionRenderer(_describe_exception),
                 structlog.processors.JSONRenderer(),
             ],
         )
