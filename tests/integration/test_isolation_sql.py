@@ -61,6 +61,12 @@ _PLANTED = (
     "device_profiles",
     "device_groups",
     "device_group_members",
+    "enrolment_profiles",
+    "claim_certificates",
+    "hardware_ids",
+    "device_imports",
+    "device_import_parts",
+    "device_import_rows",
     "session_conflicts",
 )
 _SEE = {"read", "copy out"}

@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 from services.mqtt_authz.tests.conftest import Names, issue
 
-from mqtt_authz import standings as module
+from mqtt_authz import loading, standings
 from mqtt_authz.certificate import DeviceCertificate, read_certificate
 from mqtt_authz.domain import Standing
-from mqtt_authz.standings import AWAY_SECONDS, FRESH_SECONDS, RETRY_SECONDS, Standings
+from mqtt_authz.loading import RETRY_SECONDS
+from mqtt_authz.standings import AWAY_SECONDS, FRESH_SECONDS, Standings
 from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ async def test_nobody_waits_for_a_database_that_was_away_a_moment_ago(world: Wor
 
 
 async def test_database_that_hangs_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOAD_SECONDS", 0.05)
+    monkeypatch.setattr(loading, "LOAD_SECONDS", 0.05)
     world.gate.clear()
 
     with pytest.raises(Unavailable):
@@ -290,7 +291,7 @@ async def test_memory_is_bounded_and_keeps_who_came_last() -> None:
 async def test_marks_are_bounded_and_their_overflow_forgets_everybody(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_MARKS", 3)
+    monkeypatch.setattr(standings, "MOST_MARKS", 3)
     holder = world.device()
     assert await world.good(holder)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mqtt_authz import metrics, store
+from mqtt_authz import denial_store, metrics
 from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -117,13 +117,13 @@ class Denials:
         if not rows:
             return 0
         async with self._database.service_connection("pulse_authz") as tx:
-            await store.insert_denials(tx, rows)
+            await denial_store.insert(tx, rows)
         self._pending = self._pending[len(rows) :]  # more may have come meanwhile
         return len(rows)
 
     async def forget_old(self) -> int:
         async with self._database.service_connection("pulse_authz") as tx:
-            return await store.delete_old_denials(tx, KEEP_DAYS)
+            return await denial_store.delete_old(tx, KEEP_DAYS)
 
     def _minute_of(self, device: UUID) -> _Minute | None:
         minute = self._minutes.get(device)

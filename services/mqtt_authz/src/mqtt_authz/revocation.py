@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import ValidationError
 
-from mqtt_authz import metrics, store, token_store
+from mqtt_authz import metrics, session_store, token_store
 from mqtt_authz.acl import state_topic
 from mqtt_authz.broker import BrokerAdapter, BrokerFailed
 from pulse_common import audit, events, outbox
@@ -86,9 +86,9 @@ class Revocation:
         device = session.device
         async with self._database.service_tenant_connection("pulse_authz", tenant) as tx:
             now = self._clock()
-            if not await store.take_turn(tx, device):
+            if not await session_store.take_turn(tx, device):
                 return False
-            found = await store.find_unwelcome(tx, [session], now)
+            found = await session_store.find_unwelcome(tx, [session], now)
             if not found:
                 return False
             # A suspension deletes nothing (see tenant_cuts.py).
@@ -102,13 +102,13 @@ class Revocation:
     async def readmit(self, tenant: TenantId, device: UUID) -> bool:
         """Lift a ban that a sweep found, unless another replica is at the device."""
         async with self._database.service_tenant_connection("pulse_authz", tenant) as tx:
-            return await store.take_turn(tx, device) and await self._readmit(tx, device)
+            return await session_store.take_turn(tx, device) and await self._readmit(tx, device)
 
     async def _settle(self, event: Heard) -> events.SessionCut | None:
         """Work in one transaction; returns the cut that it confirmed, if there was one to make."""
         tenant = TenantId(event.tenant_id)
         async with self._database.service_tenant_connection("pulse_authz", tenant) as tx:
-            if not await store.take_turn(tx, event.device_id):
+            if not await session_store.take_turn(tx, event.device_id):
                 raise BrokerFailed("another replica is at this device")
             match event:
                 case events.CertificateRevoked():
@@ -128,12 +128,12 @@ class Revocation:
     async def _cut_certificate(
         self, tx: TenantTx, event: events.CertificateRevoked
     ) -> events.SessionCut | None:
-        found = await store.find_uncut_revocation(tx, event.device_id, event.certificate_id)
+        found = await session_store.find_uncut_revocation(tx, event.device_id, event.certificate_id)
         if found is None:
             return None
         await self._silence(event.device_id, "certificate revoked", _left_by(tx, event.device_id))
         now = max(self._clock(), found)  # two machines' clocks differ
-        await store.confirm_certificate(tx, event.certificate_id, now)
+        await session_store.confirm_certificate(tx, event.certificate_id, now)
         await self._readmit(tx, event.device_id)
         return await _tell(tx, event.device_id, event.certificate_id, since=found, now=now)
 
@@ -152,11 +152,11 @@ class Revocation:
     async def _cut_device(
         self, tx: TenantTx, event: events.DeviceDisabled
     ) -> events.SessionCut | None:
-        if not await store.is_uncut_disabling(tx, event.device_id, event.at):
+        if not await session_store.is_uncut_disabling(tx, event.device_id, event.at):
             return None
         await self._silence(event.device_id, "device disabled", _left_by(tx, event.device_id))
         now = max(self._clock(), event.at)
-        await store.confirm_device(tx, event.device_id, now)
+        await session_store.confirm_device(tx, event.device_id, now)
         return await _tell(tx, event.device_id, None, since=event.at, now=now)
 
     async def _silence(self, device: UUID, why: str, retained: Sequence[str]) -> None:
@@ -174,7 +174,7 @@ class Revocation:
 
     async def _readmit(self, tx: TenantTx, device: UUID) -> bool:
         """Lift the ban when the device may connect with another certificate, enrolled before or after the cut."""
-        if not await store.may_connect(tx, device, self._clock()):
+        if not await session_store.may_connect(tx, device, self._clock()):
             return False
         lifted = await self._broker.unban(device)
         if lifted:

@@ -10,13 +10,13 @@ about its device, tenant or issuer was invalidated after the load began; else it
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mqtt_authz import metrics
+from mqtt_authz.loading import Found, Loading
 from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -32,22 +32,9 @@ FRESH_SECONDS = 300.0
 """However well events are heard, what is older is asked for again."""
 AWAY_SECONDS = 900.0
 """How long a device that was known may come back while the database is away, from when it was last asked."""
-RETRY_SECONDS = 1.0
-"""While the database is away it is tried this often, and nobody waits for it in between."""
-LOAD_SECONDS = 2.0
-BATCH = 256
-MOST_LOADS = 4
 MOST_MARKS = 10_000
 _ATTEMPTS = 3
 _REMEMBERED = metrics.STANDINGS.labels("remembered")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a load that began at generation ``began`` saw."""
-
-    standing: Standing | None
-    began: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +58,6 @@ class Standings:
         monotonic: Callable[[], float] = time.monotonic,
         most: int = MOST_REMEMBERED,
     ) -> None:
-        self._load = load
         self._hearing = hearing
         self._monotonic = monotonic
         self._most = most
@@ -81,10 +67,7 @@ class Standings:
         self._marks: dict[UUID, int] = {}
         self._issuers: dict[UUID, UUID] = {}
         self._all_marked = 0
-        self._flights: dict[bytes, asyncio.Future[Found]] = {}
-        self._waiting: list[bytes] = []
-        self._loads: set[asyncio.Task[None]] = set()
-        self._away_until = 0.0
+        self._loading = Loading(load=load, began=lambda: self._generation, monotonic=monotonic)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -120,7 +103,7 @@ class Standings:
         fingerprint = holder.fingerprint
         try:
             for _ in range(_ATTEMPTS):
-                found = await self._ask(fingerprint)
+                found = await self._loading.ask(fingerprint)
                 if self._counts(holder, found):
                     self._remember(holder, found)
                     return found.standing
@@ -171,55 +154,3 @@ class Standings:
         if len(self._known) > self._most:
             self._known.popitem(last=False)
         metrics.STANDINGS_KNOWN.set(len(self._known))
-
-    async def _ask(self, fingerprint: bytes) -> Found:
-        if self._monotonic() < self._away_until:
-            raise Unavailable("the database was away a moment ago")
-        flight = self._flights.get(fingerprint)
-        if flight is None:
-            flight = self._flights[fingerprint] = asyncio.get_running_loop().create_future()
-            self._waiting.append(fingerprint)
-            self._start()
-        # One who gives up must not take the answer from the others.
-        return await asyncio.shield(flight)
-
-    def _start(self) -> None:
-        """Begin a load unless enough are under way: those that wait meanwhile go together in the next one."""
-        if self._waiting and len(self._loads) < MOST_LOADS:
-            task = asyncio.create_task(self._run())
-            self._loads.add(task)
-            task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._loads.discard(task)
-        self._start()
-
-    async def _run(self) -> None:
-        await asyncio.sleep(0)  # whoever asks in the same turn of the loop comes along
-        batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-        if not batch:
-            return
-        began = self._generation
-        try:
-            async with asyncio.timeout(LOAD_SECONDS):
-                found = await self._load(batch)
-        except (Unavailable, TimeoutError, asyncio.CancelledError) as error:
-            self._away_until = self._monotonic() + RETRY_SECONDS
-            self._fail(batch, Unavailable("the database is away"))
-            if isinstance(error, asyncio.CancelledError):
-                raise
-        except Exception as error:  # noqa: BLE001 -- a bug: whoever waits must hear of it, and deny
-            self._fail(batch, error)
-        else:
-            metrics.STANDINGS.labels("asked").inc(len(batch))
-            for fingerprint in batch:
-                flight = self._flights.pop(fingerprint)
-                if not flight.done():
-                    flight.set_result(Found(found.get(fingerprint), began))
-
-    def _fail(self, batch: Sequence[bytes], error: Exception) -> None:
-        for fingerprint in batch:
-            flight = self._flights.pop(fingerprint)
-            if not flight.done():
-                flight.set_exception(error)
-                flight.exception()  # seen: whoever asked may be gone

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mqtt_authz import metrics, store
+from mqtt_authz import metrics, session_store
 from mqtt_authz.broker import BrokerFailed
 from pulse_common.errors import Unavailable
 
@@ -65,7 +65,7 @@ class Sweep:
         cut = 0
         async for sessions in self._broker.sessions():
             async with self._database.service_connection("pulse_authz") as tx:
-                found = await store.find_unwelcome(tx, sessions, self._clock())
+                found = await session_store.find_unwelcome(tx, sessions, self._clock())
             for one in found:
                 cut += await self._revocation.cut_unwelcome(one.tenant, one.session)
         metrics.SWEPT.labels("cut").inc(cut)
@@ -80,7 +80,7 @@ class Sweep:
         lifted = 0
         async for devices in self._broker.bans():
             async with self._database.service_connection("pulse_authz") as tx:
-                found = await store.find_welcome(tx, devices, self._clock())
+                found = await session_store.find_welcome(tx, devices, self._clock())
             for tenant, device in found:
                 lifted += await self._revocation.readmit(tenant, device)
         metrics.SWEPT.labels("lifted").inc(lifted)
