@@ -1,3 +1,26 @@
+CREATE FUNCTION public.claim_stripe_event(event_id text, event_type text, livemode boolean, created_at timestamp with time zone, object_id text, customer_id text, tenant_id uuid, source text, subscription_id text) RETURNS TABLE(customer text, status text, price_ids text[], plan_id text, quantity bigint, cancel_at_period_end boolean, current_period_end timestamp with time zone, trial_end timestamp with time zone, unpaid_since timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $_$
+BEGIN
+    INSERT INTO public.stripe_events (event_id, event_type, livemode, created_at, object_id, customer_id,
+                                      home_tenant_id, source)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('pulse.billing.' || $7::text, 0));
+    RETURN QUERY
+        SELECT c.customer_id, s.status, s.price_ids, s.plan_id, s.quantity, s.cancel_at_period_end,
+               s.current_period_end, s.trial_end, s.unpaid_since
+          FROM (SELECT $7 AS tenant_id) t
+          LEFT JOIN public.billing_customers c ON c.tenant_id = t.tenant_id
+          LEFT JOIN public.billing_subscriptions s ON s.tenant_id = t.tenant_id AND s.subscription_id = $9;
+END
+$_$;
+
+ALTER FUNCTION public.claim_stripe_event(event_id text, event_type text, livemode boolean, created_at timestamp with time zone, object_id text, customer_id text, tenant_id uuid, source text, subscription_id text) OWNER TO pulse_owner;
+
 CREATE FUNCTION public.drop_audit_month(month date) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -589,6 +612,26 @@ ALTER TABLE ONLY public.certificates FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.certificates OWNER TO pulse_owner;
 
+CREATE TABLE public.claim_certificates (
+    tenant_id uuid NOT NULL,
+    claim_certificate_id uuid NOT NULL,
+    enrolment_profile_id uuid NOT NULL,
+    serial_number text NOT NULL,
+    fingerprint_sha256 bytea NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    not_after timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    revoked_at timestamp with time zone,
+    uses bigint DEFAULT 0 NOT NULL,
+    last_used_at timestamp with time zone,
+    CONSTRAINT claim_certificates_fingerprint_sha256_check CHECK ((length(fingerprint_sha256) = 32))
+);
+
+ALTER TABLE ONLY public.claim_certificates FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.claim_certificates OWNER TO pulse_owner;
+
 CREATE TABLE public.commands (
     tenant_id uuid NOT NULL,
     command_id uuid NOT NULL,
@@ -723,6 +766,63 @@ ALTER TABLE ONLY public.device_groups FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_groups OWNER TO pulse_owner;
 
+CREATE TABLE public.device_import_parts (
+    tenant_id uuid NOT NULL,
+    import_id uuid NOT NULL,
+    at_byte bigint NOT NULL,
+    data bytea NOT NULL,
+    CONSTRAINT device_import_parts_at_byte_check CHECK ((at_byte >= 0)),
+    CONSTRAINT device_import_parts_data_check CHECK (((length(data) >= 1) AND (length(data) <= 1048576)))
+);
+ALTER TABLE ONLY public.device_import_parts ALTER COLUMN data SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.device_import_parts FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_import_parts OWNER TO pulse_owner;
+
+CREATE TABLE public.device_import_rows (
+    tenant_id uuid NOT NULL,
+    import_id uuid NOT NULL,
+    line integer NOT NULL,
+    hardware_id text,
+    device_id uuid,
+    problem text,
+    CONSTRAINT device_import_rows_line_check CHECK ((line > 0)),
+    CONSTRAINT device_import_rows_problem_check CHECK ((length(problem) <= 200))
+);
+
+ALTER TABLE ONLY public.device_import_rows FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_import_rows OWNER TO pulse_owner;
+
+CREATE TABLE public.device_imports (
+    tenant_id uuid NOT NULL,
+    import_id uuid NOT NULL,
+    format text NOT NULL,
+    state text DEFAULT 'uploading'::text NOT NULL,
+    enrolment_profile_id uuid,
+    with_tokens boolean DEFAULT false NOT NULL,
+    received_bytes bigint DEFAULT 0 NOT NULL,
+    read_bytes bigint DEFAULT 0 NOT NULL,
+    line integer DEFAULT 0 NOT NULL,
+    columns text[],
+    created_devices integer DEFAULT 0 NOT NULL,
+    unchanged_rows integer DEFAULT 0 NOT NULL,
+    refused_rows integer DEFAULT 0 NOT NULL,
+    reason text,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    tokens_begun_at timestamp with time zone,
+    tokens_taken_at timestamp with time zone,
+    CONSTRAINT device_imports_format_check CHECK ((format = ANY (ARRAY['csv'::text, 'jsonl'::text]))),
+    CONSTRAINT device_imports_state_check CHECK ((state = ANY (ARRAY['uploading'::text, 'running'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
+);
+
+ALTER TABLE ONLY public.device_imports FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_imports OWNER TO pulse_owner;
+
 CREATE TABLE public.device_last_state (
     tenant_id uuid NOT NULL,
     device_id uuid NOT NULL,
@@ -743,6 +843,8 @@ CREATE TABLE public.device_profiles (
     telemetry_schema jsonb,
     version integer DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    certificate_profile text DEFAULT 'device'::text NOT NULL,
+    CONSTRAINT device_profiles_certificate_profile_check CHECK ((certificate_profile ~ '^[a-z][a-z0-9-]{0,31}$'::text)),
     CONSTRAINT device_profiles_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
     CONSTRAINT device_profiles_telemetry_schema_check CHECK ((octet_length((telemetry_schema)::text) <= 65536))
 );
@@ -785,6 +887,36 @@ ALTER TABLE ONLY public.devices FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.devices OWNER TO pulse_owner;
 
+CREATE TABLE public.enrolment_profiles (
+    tenant_id uuid NOT NULL,
+    enrolment_profile_id uuid NOT NULL,
+    name text NOT NULL,
+    label text NOT NULL,
+    method text NOT NULL,
+    approval text DEFAULT 'auto'::text NOT NULL,
+    known_only boolean DEFAULT false NOT NULL,
+    device_profile_id uuid,
+    status text DEFAULT 'active'::text NOT NULL,
+    most_devices integer,
+    most_per_hour integer,
+    devices integer DEFAULT 0 NOT NULL,
+    hour_began_at timestamp with time zone,
+    devices_this_hour integer DEFAULT 0 NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT enrolment_profiles_approval_check CHECK ((approval = ANY (ARRAY['auto'::text, 'hold'::text]))),
+    CONSTRAINT enrolment_profiles_label_check CHECK ((label ~ '^[a-z0-9][a-z0-9-]{0,39}$'::text)),
+    CONSTRAINT enrolment_profiles_method_check CHECK ((method = ANY (ARRAY['claim'::text, 'hardware'::text]))),
+    CONSTRAINT enrolment_profiles_most_devices_check CHECK ((most_devices > 0)),
+    CONSTRAINT enrolment_profiles_most_per_hour_check CHECK ((most_per_hour > 0)),
+    CONSTRAINT enrolment_profiles_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT enrolment_profiles_status_check CHECK ((status = ANY (ARRAY['active'::text, 'closed'::text])))
+);
+
+ALTER TABLE ONLY public.enrolment_profiles FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.enrolment_profiles OWNER TO pulse_owner;
+
 CREATE TABLE public.enrolment_tokens (
     tenant_id uuid NOT NULL,
     token_id uuid NOT NULL,
@@ -815,6 +947,35 @@ CREATE TABLE public.expiry_warnings (
 ALTER TABLE ONLY public.expiry_warnings FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.expiry_warnings OWNER TO pulse_owner;
+
+CREATE TABLE public.hardware_ids (
+    tenant_id uuid NOT NULL,
+    hardware_id text NOT NULL,
+    enrolment_profile_id uuid,
+    device_id uuid,
+    name text,
+    state text NOT NULL,
+    secret_sha256 bytea,
+    maker_key_sha256 bytea,
+    asked_key_sha256 bytea,
+    asked_at timestamp with time zone,
+    asked_from text,
+    decided_at timestamp with time zone,
+    decided_by text,
+    enrolled_at timestamp with time zone,
+    certificates smallint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT hardware_ids_asked_key_sha256_check CHECK ((length(asked_key_sha256) = 32)),
+    CONSTRAINT hardware_ids_hardware_id_check CHECK ((hardware_id ~ '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$'::text)),
+    CONSTRAINT hardware_ids_maker_key_sha256_check CHECK ((length(maker_key_sha256) = 32)),
+    CONSTRAINT hardware_ids_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT hardware_ids_secret_sha256_check CHECK ((length(secret_sha256) = 32)),
+    CONSTRAINT hardware_ids_state_check CHECK ((state = ANY (ARRAY['registered'::text, 'pending'::text, 'approved'::text, 'rejected'::text, 'enrolled'::text])))
+);
+
+ALTER TABLE ONLY public.hardware_ids FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.hardware_ids OWNER TO pulse_owner;
 
 CREATE TABLE public.idempotency_keys (
     tenant_id uuid NOT NULL,
@@ -1240,6 +1401,12 @@ ALTER TABLE ONLY public.certificates
 ALTER TABLE ONLY public.certificates
     ADD CONSTRAINT certificates_pkey PRIMARY KEY (certificate_id);
 
+ALTER TABLE ONLY public.claim_certificates
+    ADD CONSTRAINT claim_certificates_pkey PRIMARY KEY (tenant_id, claim_certificate_id);
+
+ALTER TABLE ONLY public.claim_certificates
+    ADD CONSTRAINT claim_certificates_tenant_id_fingerprint_sha256_key UNIQUE (tenant_id, fingerprint_sha256);
+
 ALTER TABLE ONLY public.commands
     ADD CONSTRAINT commands_pkey PRIMARY KEY (tenant_id, command_id);
 
@@ -1267,6 +1434,15 @@ ALTER TABLE ONLY public.device_groups
 ALTER TABLE ONLY public.device_groups
     ADD CONSTRAINT device_groups_tenant_id_name_key UNIQUE (tenant_id, name);
 
+ALTER TABLE ONLY public.device_import_parts
+    ADD CONSTRAINT device_import_parts_pkey PRIMARY KEY (tenant_id, import_id, at_byte);
+
+ALTER TABLE ONLY public.device_import_rows
+    ADD CONSTRAINT device_import_rows_pkey PRIMARY KEY (tenant_id, import_id, line);
+
+ALTER TABLE ONLY public.device_imports
+    ADD CONSTRAINT device_imports_pkey PRIMARY KEY (tenant_id, import_id);
+
 ALTER TABLE ONLY public.device_last_state
     ADD CONSTRAINT device_last_state_pkey PRIMARY KEY (tenant_id, device_id);
 
@@ -1288,6 +1464,15 @@ ALTER TABLE ONLY public.devices
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_tenant_id_device_id_key UNIQUE (tenant_id, device_id);
 
+ALTER TABLE ONLY public.enrolment_profiles
+    ADD CONSTRAINT enrolment_profiles_pkey PRIMARY KEY (tenant_id, enrolment_profile_id);
+
+ALTER TABLE ONLY public.enrolment_profiles
+    ADD CONSTRAINT enrolment_profiles_tenant_id_label_key UNIQUE (tenant_id, label);
+
+ALTER TABLE ONLY public.enrolment_profiles
+    ADD CONSTRAINT enrolment_profiles_tenant_id_name_key UNIQUE (tenant_id, name);
+
 ALTER TABLE ONLY public.enrolment_tokens
     ADD CONSTRAINT enrolment_tokens_pkey PRIMARY KEY (token_id);
 
@@ -1296,6 +1481,9 @@ ALTER TABLE ONLY public.enrolment_tokens
 
 ALTER TABLE ONLY public.expiry_warnings
     ADD CONSTRAINT expiry_warnings_pkey PRIMARY KEY (tenant_id, kind, subject_id, days);
+
+ALTER TABLE ONLY public.hardware_ids
+    ADD CONSTRAINT hardware_ids_pkey PRIMARY KEY (tenant_id, hardware_id);
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (tenant_id, actor_id, key_hash);
@@ -1415,6 +1603,8 @@ CREATE INDEX delivery_dead_letters_by_route ON public.delivery_dead_letters USIN
 
 CREATE INDEX device_group_members_by_device ON public.device_group_members USING btree (tenant_id, device_id);
 
+CREATE INDEX device_imports_running ON public.device_imports USING btree (created_at) WHERE (state = 'running'::text);
+
 CREATE INDEX device_tokens_by_device ON public.device_tokens USING btree (tenant_id, device_id, created_at DESC, token_id);
 
 CREATE INDEX devices_by_age ON public.devices USING btree (tenant_id, created_at, device_id) WHERE (status = 'active'::text);
@@ -1424,6 +1614,12 @@ CREATE INDEX devices_by_profile ON public.devices USING btree (tenant_id, profil
 CREATE INDEX devices_by_tenant ON public.devices USING btree (tenant_id, created_at DESC, device_id);
 
 CREATE INDEX enrolment_tokens_by_device ON public.enrolment_tokens USING btree (tenant_id, device_id);
+
+CREATE INDEX hardware_ids_by_device ON public.hardware_ids USING btree (tenant_id, device_id);
+
+CREATE INDEX hardware_ids_by_profile ON public.hardware_ids USING btree (tenant_id, enrolment_profile_id, state, asked_at);
+
+CREATE UNIQUE INDEX hardware_ids_by_secret ON public.hardware_ids USING btree (tenant_id, secret_sha256) WHERE (secret_sha256 IS NOT NULL);
 
 CREATE INDEX idempotency_keys_by_expiry ON public.idempotency_keys USING btree (tenant_id, expires_at);
 
@@ -1512,6 +1708,9 @@ ALTER TABLE ONLY public.certificates
 ALTER TABLE ONLY public.certificates
     ADD CONSTRAINT certificates_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
 
+ALTER TABLE ONLY public.claim_certificates
+    ADD CONSTRAINT claim_certificates_tenant_id_enrolment_profile_id_fkey FOREIGN KEY (tenant_id, enrolment_profile_id) REFERENCES public.enrolment_profiles(tenant_id, enrolment_profile_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.commands
     ADD CONSTRAINT commands_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
 
@@ -1542,6 +1741,18 @@ ALTER TABLE ONLY public.device_group_members
 ALTER TABLE ONLY public.device_groups
     ADD CONSTRAINT device_groups_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
+ALTER TABLE ONLY public.device_import_parts
+    ADD CONSTRAINT device_import_parts_tenant_id_import_id_fkey FOREIGN KEY (tenant_id, import_id) REFERENCES public.device_imports(tenant_id, import_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.device_import_rows
+    ADD CONSTRAINT device_import_rows_tenant_id_import_id_fkey FOREIGN KEY (tenant_id, import_id) REFERENCES public.device_imports(tenant_id, import_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.device_imports
+    ADD CONSTRAINT device_imports_tenant_id_enrolment_profile_id_fkey FOREIGN KEY (tenant_id, enrolment_profile_id) REFERENCES public.enrolment_profiles(tenant_id, enrolment_profile_id);
+
+ALTER TABLE ONLY public.device_imports
+    ADD CONSTRAINT device_imports_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
 ALTER TABLE ONLY public.device_last_state
     ADD CONSTRAINT device_last_state_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
 
@@ -1557,8 +1768,23 @@ ALTER TABLE ONLY public.devices
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_tenant_id_profile_id_fkey FOREIGN KEY (tenant_id, profile_id) REFERENCES public.device_profiles(tenant_id, profile_id) ON DELETE SET NULL (profile_id);
 
+ALTER TABLE ONLY public.enrolment_profiles
+    ADD CONSTRAINT enrolment_profiles_tenant_id_device_profile_id_fkey FOREIGN KEY (tenant_id, device_profile_id) REFERENCES public.device_profiles(tenant_id, profile_id);
+
+ALTER TABLE ONLY public.enrolment_profiles
+    ADD CONSTRAINT enrolment_profiles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
 ALTER TABLE ONLY public.enrolment_tokens
     ADD CONSTRAINT enrolment_tokens_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
+
+ALTER TABLE ONLY public.hardware_ids
+    ADD CONSTRAINT hardware_ids_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.hardware_ids
+    ADD CONSTRAINT hardware_ids_tenant_id_enrolment_profile_id_fkey FOREIGN KEY (tenant_id, enrolment_profile_id) REFERENCES public.enrolment_profiles(tenant_id, enrolment_profile_id);
+
+ALTER TABLE ONLY public.hardware_ids
+    ADD CONSTRAINT hardware_ids_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
@@ -1705,6 +1931,8 @@ CREATE POLICY ca_warn ON public.expiry_warnings FOR INSERT TO pulse_ca WITH CHEC
 
 ALTER TABLE public.certificates ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.claim_certificates ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.commands ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.crl_pending ENABLE ROW LEVEL SECURITY;
@@ -1725,6 +1953,12 @@ ALTER TABLE public.device_group_members ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_groups ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.device_import_parts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_import_rows ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_imports ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.device_last_state ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_profiles ENABLE ROW LEVEL SECURITY;
@@ -1733,9 +1967,13 @@ ALTER TABLE public.device_tokens ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.devices ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.enrolment_profiles ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.enrolment_tokens ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.expiry_warnings ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.hardware_ids ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
@@ -1827,6 +2065,8 @@ CREATE POLICY provision_create ON public.tenants TO pulse_provision USING (true)
 
 CREATE POLICY provision_event ON public.outbox FOR INSERT TO pulse_provision WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY provision_find ON public.device_imports FOR SELECT TO pulse_provision USING ((state = 'running'::text));
+
 CREATE POLICY provision_record ON public.audit_log FOR INSERT TO pulse_provision WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 ALTER TABLE public.refused_messages ENABLE ROW LEVEL SECURITY;
@@ -1891,6 +2131,8 @@ CREATE POLICY tenant_isolation ON public.broker_denials TO pulse_app USING ((ten
 
 CREATE POLICY tenant_isolation ON public.certificates TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.claim_certificates TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.commands TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.delivery_attempts TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
@@ -1901,6 +2143,12 @@ CREATE POLICY tenant_isolation ON public.device_group_members TO pulse_app USING
 
 CREATE POLICY tenant_isolation ON public.device_groups TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.device_import_parts TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.device_import_rows TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.device_imports TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.device_last_state TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.device_profiles TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
@@ -1909,9 +2157,13 @@ CREATE POLICY tenant_isolation ON public.device_tokens TO pulse_app USING ((tena
 
 CREATE POLICY tenant_isolation ON public.devices TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.enrolment_profiles TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.enrolment_tokens TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.expiry_warnings TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.hardware_ids TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.idempotency_keys TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -1967,6 +2219,9 @@ GRANT USAGE ON SCHEMA public TO svc_mqtt_authz;
 GRANT USAGE ON SCHEMA public TO svc_billing_webhooks;
 GRANT USAGE ON SCHEMA public TO svc_ingest_worker;
 GRANT USAGE ON SCHEMA public TO svc_delivery_worker;
+
+REVOKE ALL ON FUNCTION public.claim_stripe_event(event_id text, event_type text, livemode boolean, created_at timestamp with time zone, object_id text, customer_id text, tenant_id uuid, source text, subscription_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_stripe_event(event_id text, event_type text, livemode boolean, created_at timestamp with time zone, object_id text, customer_id text, tenant_id uuid, source text, subscription_id text) TO pulse_billing;
 
 REVOKE ALL ON FUNCTION public.drop_audit_month(month date) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.drop_audit_month(month date) TO pulse_seal;
@@ -2081,6 +2336,14 @@ GRANT SELECT(renewal) ON TABLE public.certificates TO pulse_authz;
 
 GRANT SELECT(first_used_at) ON TABLE public.certificates TO pulse_authz;
 
+GRANT SELECT,INSERT ON TABLE public.claim_certificates TO pulse_app;
+
+GRANT UPDATE(revoked_at) ON TABLE public.claim_certificates TO pulse_app;
+
+GRANT UPDATE(uses) ON TABLE public.claim_certificates TO pulse_app;
+
+GRANT UPDATE(last_used_at) ON TABLE public.claim_certificates TO pulse_app;
+
 GRANT SELECT ON TABLE public.commands TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.commands TO pulse_ingest;
 
@@ -2109,6 +2372,20 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.delivery_turns TO pulse_delivery;
 GRANT SELECT,INSERT,DELETE ON TABLE public.device_group_members TO pulse_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_groups TO pulse_app;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.device_import_parts TO pulse_app;
+
+GRANT SELECT,INSERT ON TABLE public.device_import_rows TO pulse_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.device_imports TO pulse_app;
+
+GRANT SELECT(tenant_id) ON TABLE public.device_imports TO pulse_provision;
+
+GRANT SELECT(import_id) ON TABLE public.device_imports TO pulse_provision;
+
+GRANT SELECT(state) ON TABLE public.device_imports TO pulse_provision;
+
+GRANT SELECT(created_at) ON TABLE public.device_imports TO pulse_provision;
 
 GRANT SELECT ON TABLE public.device_last_state TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_last_state TO pulse_ingest;
@@ -2166,6 +2443,8 @@ GRANT SELECT(tokens_allowed) ON TABLE public.devices TO pulse_authz;
 
 GRANT SELECT(profile_id) ON TABLE public.devices TO pulse_authz;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.enrolment_profiles TO pulse_app;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE public.enrolment_tokens TO pulse_app;
 
 GRANT SELECT(tenant_id) ON TABLE public.enrolment_tokens TO pulse_operator_data;
@@ -2184,6 +2463,8 @@ GRANT SELECT(created_by) ON TABLE public.enrolment_tokens TO pulse_operator_data
 
 GRANT SELECT ON TABLE public.expiry_warnings TO pulse_app;
 GRANT SELECT,INSERT ON TABLE public.expiry_warnings TO pulse_ca;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.hardware_ids TO pulse_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.idempotency_keys TO pulse_app;
 
