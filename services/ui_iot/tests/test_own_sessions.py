@@ -116,12 +116,12 @@ async def test_ended_session_is_over_there_and_at_the_provider_and_in_the_audit_
     # Otherwise one click at the phone would bring the session back, without a password.
     assert len(rig.provider.revoked) == 1
     row = rig.superuser.execute(
-        "SELECT tenant_id, actor_kind, object_id, address, details FROM audit_log"
+        "SELECT tenant_id, actor_kind, object_id, address, user_agent, details FROM audit_log"
         " WHERE action = 'session.end' AND actor_id = %s",
         [claims["sub"]],
     ).fetchone()
-    details = {"user_agent": FIREFOX, "session_id": other["id"]}
-    assert row == (acme, "user", "phone", "127.0.0.1", details)
+    details = {"session_id": other["id"]}
+    assert row == (acme, "user", "phone", "127.0.0.1", FIREFOX, details)
 
 
 async def test_session_of_the_same_log_in_at_the_provider_ends_without_ending_that(

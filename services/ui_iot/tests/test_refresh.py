@@ -94,7 +94,7 @@ async def test_refused_refresh_signs_out_and_leaves_nothing(rig: Rig, acme: UUID
     assert rig.provider.refreshes == 1
     assert rig.sessions(str(claims["sub"])) == 0
     ended = rig.superuser.execute(
-        "SELECT tenant_id, action, reason, address, details ->> 'user_agent' FROM audit_log"
+        "SELECT tenant_id, action, reason, address, user_agent FROM audit_log"
         " WHERE details ->> 'subject' = %s",
         [claims["sub"]],
     ).fetchall()

@@ -116,7 +116,7 @@ async def test_refused_token_leaves_one_row_with_the_address_and_the_program(
         assert await close_code(socket) == 4401
 
     [(action, outcome, found, program)] = rig.superuser.execute(
-        "SELECT action, outcome, reason, details ->> 'user_agent' FROM audit_log WHERE address = %s",
+        "SELECT action, outcome, reason, user_agent FROM audit_log WHERE address = %s",
         [address],
     ).fetchall()
     assert (action, outcome, found) == ("credentials.refuse", "denied", reason)

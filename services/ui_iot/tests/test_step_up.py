@@ -70,7 +70,7 @@ async def test_record_of_a_step_up_says_from_where_and_with_what(rig: Rig, acme:
     await desk.page(f"/auth/callback?{query}")
 
     rows = rig.superuser.execute(
-        "SELECT address, details ->> 'user_agent', outcome FROM audit_log"
+        "SELECT address, user_agent, outcome FROM audit_log"
         " WHERE action = 'session.step_up' AND actor_id = %s",
         [claims["sub"]],
     ).fetchall()

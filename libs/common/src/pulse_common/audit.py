@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from pulse_common import origin
 from pulse_common.audit_actions import Action, require_known
 from pulse_common.audit_redaction import clean, clean_or_none, to_json, to_json_or_none
 from pulse_common.ids import PLATFORM_TENANT, new_id
@@ -50,7 +51,8 @@ class Act:
     """One thing that somebody did or tried.
 
     ``before`` and ``after`` tell what a change changed; what their names, or those in ``details``, call a secret is
-    redacted on its way into the log.
+    redacted on its way into the log.  Address, user agent and request id are, unless they are given, those of the
+    request that is being answered (``pulse_common.origin``).
     """
 
     actor_kind: ActorKind
@@ -84,6 +86,7 @@ async def record_all(tx: TenantTx, acts: Sequence[Act]) -> None:
 
 
 def _row(act: Act) -> dict[str, object]:
+    came = origin.current()
     return {
         "audit_id": new_id(),
         "actor_kind": act.actor_kind,
@@ -93,9 +96,9 @@ def _row(act: Act) -> dict[str, object]:
         "object_id": clean(act.object_id),
         "outcome": act.outcome,
         "reason": clean_or_none(act.reason),
-        "address": clean_or_none(act.address),
-        "user_agent": clean_or_none(act.user_agent),
-        "request_id": clean_or_none(act.request_id),
+        "address": clean_or_none(act.address or came.address),
+        "user_agent": clean_or_none(act.user_agent or came.user_agent),
+        "request_id": clean_or_none(act.request_id or came.request_id),
         "before": to_json_or_none(act.before),
         "after": to_json_or_none(act.after),
         "details": to_json(act.details),

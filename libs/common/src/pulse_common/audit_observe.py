@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 import structlog
 
-from pulse_common import metrics
+from pulse_common import metrics, origin
 from pulse_common.audit_redaction import to_json
 from pulse_common.audit_spool import whole_lines
 from pulse_common.errors import Unavailable
@@ -169,6 +169,7 @@ class Observer:
 
 
 def _line(tenant: UUID, at: str, act: Act) -> bytes:
+    came = origin.current()
     fields = (
         str(tenant),
         str(new_id()),
@@ -180,9 +181,9 @@ def _line(tenant: UUID, at: str, act: Act) -> bytes:
         _escape(act.object_id),
         act.outcome,
         _escape(act.reason),
-        _escape(act.address),
-        _escape(act.user_agent),
-        _escape(act.request_id or structlog.contextvars.get_contextvars().get("request_id")),
+        _escape(act.address or came.address),
+        _escape(act.user_agent or came.user_agent),
+        _escape(act.request_id or came.request_id),
         _json(act.before),
         _json(act.after),
         _json(act.details),

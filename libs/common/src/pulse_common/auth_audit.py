@@ -8,14 +8,16 @@ and its window ends in a summary as well.  The log never holds what was presente
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pulse_common import audit, metrics
+from pulse_common import audit, metrics, origin
 from pulse_common.client_address import user_agent
+from pulse_common.origin import NOWHERE, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,35 +81,30 @@ class AuthAudit:
         """
         if error.reason is None:
             return
-        address = self._address_of(connection)
+        # Asked anew: a WebSocket comes by no door of ours.
         request_id = structlog.contextvars.get_contextvars().get("request_id")
-        details = {"user_agent": user_agent(connection)}
-        await self._record(error.reason, address, details, request_id)
+        came = Origin(self._address_of(connection), user_agent(connection), request_id)
+        await self._record(error.reason, came, {})
 
     async def refused_call(self, rpc: str, request_id: str | None, error: Unauthenticated) -> None:
         """Record that a call over NATS brought a token that was refused.  Never raises.
 
-        ``request_id`` is of the request that caused it: whose address and browser that were, its own service knows.
+        ``request_id`` is of the request that caused it.
         """
         if error.reason is not None:
-            await self._record(error.reason, None, {"rpc": rpc}, request_id)
+            came = dataclasses.replace(origin.current(), request_id=request_id)
+            await self._record(error.reason, came, {"rpc": rpc})
 
-    async def _record(
-        self,
-        reason: str,
-        address: str | None,
-        details: Mapping[str, object],
-        request_id: str | None,
-    ) -> None:
+    async def _record(self, reason: str, came: Origin, details: Mapping[str, object]) -> None:
         metrics.CREDENTIALS_REFUSED.labels(reason).inc()
         window = self._window
         if window.rows_left <= 0:
-            window.count(reason, address or "unknown")
+            window.count(reason, came.address or "unknown")
             return
         window.rows_left -= 1
-        if not await self._write(reason, address, details, request_id):
+        if not await self._write(reason, came, details):
             window.rows_left = 0
-            window.count(reason, address or "unknown")
+            window.count(reason, came.address or "unknown")
 
     async def run(self) -> None:
         """Begin a window every minute, and write down what the last one only counted."""
@@ -129,19 +126,13 @@ class AuthAudit:
             "addresses": dict(ended.addresses),
             "window_seconds": self._window_seconds,
         }
-        if not await self._write("summary", None, details):
+        if not await self._write("summary", NOWHERE, details):
             self._window.reasons.update(ended.reasons)
             for address, count in ended.addresses.items():
                 known = len(self._window.addresses) < MOST_ADDRESSES
                 self._window.addresses[address if known else OTHERS] += count
 
-    async def _write(
-        self,
-        reason: str,
-        address: str | None,
-        details: Mapping[str, object],
-        request_id: str | None = None,
-    ) -> bool:
+    async def _write(self, reason: str, came: Origin, details: Mapping[str, object]) -> bool:
         act = audit.Act(
             actor_kind="anonymous",
             actor_id="anonymous",
@@ -150,8 +141,9 @@ class AuthAudit:
             object_id="unverified",
             outcome="denied",
             reason=reason,
-            address=address,
-            request_id=request_id,
+            address=came.address,
+            user_agent=came.user_agent,
+            request_id=came.request_id,
             details=details,
         )
         try:

@@ -17,7 +17,7 @@ import structlog
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from pydantic import ValidationError
 
-from pulse_common import events
+from pulse_common import events, origin
 from pulse_common.errors import BY_CODE, AppError, Unavailable
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ DRAIN_SECONDS = 5.0
 CHECK_SECONDS = 2.0
 MOST_ANSWERS = 32
 """Requests of one kind that a replica works on at a time; more wait in its subscription."""
+MOST_WAITING = 10_000
+"""Messages that may wait for one route."""
 ERROR_HEADER = "Pulse-Error"
+ORIGIN_HEADER = "Pulse-Origin"
 _DAY_SECONDS = 86_400
 _FULL = frozenset(
     {10077}
@@ -57,11 +60,18 @@ STREAMS = {
         max_age=2 * _DAY_SECONDS,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
     ),
+    # What waits, by route.  Full means refused, for that route alone: delivery_worker counts it and tells the tenant.
     events.STREAM_DELIVERY: StreamConfig(
         name=events.STREAM_DELIVERY,
         subjects=["pulse.delivery.>"],
         storage=StorageType.FILE,
         retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.NEW,
+        discard_new_per_subject=True,
+        max_msgs_per_subject=MOST_WAITING,
+        max_age=14 * _DAY_SECONDS,
+        max_bytes=2 * 1024 * 1024 * 1024,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
     ),
     events.STREAM_PARKED: StreamConfig(
         name=events.STREAM_PARKED,
@@ -189,18 +199,37 @@ class Bus:
                 ``message_id`` makes a repeat harmless.
         """
         try:
-            await self._js.publish(subject, data, headers={"Nats-Msg-Id": message_id})
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                # One inbox for all acknowledgements: half of what a request costs for each.
+                stored = await self._js.publish_async(
+                    subject, data, headers={"Nats-Msg-Id": message_id}
+                )
+                await stored
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable("the message stream is away") from error
 
     async def publish_if_room(self, subject: str, data: bytes, *, message_id: str) -> bool:
         """As ``publish_stored``, to a stream that refuses what is over its bound: False when it did."""
+        return await self._publish_unless(_is_full, subject, data, message_id)
+
+    async def publish_if_subject_has_room(
+        self, subject: str, data: bytes, *, message_id: str
+    ) -> bool:
+        """As ``publish_if_room``, for the bound of this one subject: a stream that is full as a whole is away."""
+        return await self._publish_unless(_is_subject_full, subject, data, message_id)
+
+    async def _publish_unless(
+        self,
+        refused: Callable[[nats.js.errors.APIError], bool],
+        subject: str,
+        data: bytes,
+        message_id: str,
+    ) -> bool:
         try:
             await self.publish_stored(subject, data, message_id=message_id)
         except Unavailable as error:
             refusal = error.__cause__
-            full = isinstance(refusal, nats.js.errors.APIError) and refusal.err_code in _FULL
-            if not full:
+            if not isinstance(refusal, nats.js.errors.APIError) or not refused(refusal):
                 raise
             return False
         return True
@@ -232,8 +261,12 @@ class Bus:
             AppError: the refusal that the other side raised, with its message.
             Unavailable: nobody answered in time; whether it was done is not known.
         """
+        came = origin.to_header()
+        headers = {ORIGIN_HEADER: came} if came else None
         try:
-            message = await self._nc.request(request.rpc, request.to_bytes(), timeout=seconds)
+            message = await self._nc.request(
+                request.rpc, request.to_bytes(), timeout=seconds, headers=headers
+            )
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable(f"{request.rpc.split('.')[2]} did not answer") from error
         code = (message.headers or {}).get(ERROR_HEADER)
@@ -256,9 +289,18 @@ class Bus:
         await self._nc.subscribe(kind.rpc, queue=self._service, cb=on_message)
 
 
+def _is_full(refusal: nats.js.errors.APIError) -> bool:
+    return refusal.err_code in _FULL
+
+
+def _is_subject_full(refusal: nats.js.errors.APIError) -> bool:
+    return _is_full(refusal) and "per subject" in (refusal.description or "")
+
+
 async def _answer_one(
     message: Msg, kind: type[Q], handler: Callable[[Q], Awaitable[events.Wire]]
 ) -> None:
+    origin.from_header((message.headers or {}).get(ORIGIN_HEADER))
     try:
         answer = await handler(kind.model_validate_json(message.data))
     except AppError as error:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pulse_common import ratelimit
+from pulse_common import origin, ratelimit
 from pulse_common.bodies import DEFAULT_BODY_LIMIT, parse_model, read_body, read_model
 from pulse_common.errors import AppError, Forbidden, Malformed, Unauthenticated
 from pulse_common.identity import Principal
@@ -189,6 +189,7 @@ class _Door:
         return principal
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Response:
+        origin.arrive(request, self.limiter.address_of if self.limiter else None)
         if self.limiter:
             await self.limiter.count_address(request, endpoint.limits)
         if isinstance(endpoint, Open):

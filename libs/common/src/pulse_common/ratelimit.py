@@ -86,6 +86,10 @@ class Limiter:
         self._clock = clock
         self._paused_until = 0.0
 
+    @property
+    def address_of(self) -> AddressOf:
+        return self._address_of
+
     async def count_address(self, connection: HTTPConnection, limits: Iterable[Limit]) -> None:
         """Count against the limits per address: before authentication, so that failed attempts count too.
 

@@ -129,7 +129,7 @@ class Endings:
 
 
 def _by_owner(principal: Principal, row: SessionRow, visit: Visit) -> audit.Act:
-    details = {**visit.details(), "session_id": str(row.session_id)}
+    details = {"session_id": str(row.session_id)}
     return session_act(
         principal, "session.end", visit, object_id=row.oidc_session_id, details=details
     )
@@ -145,10 +145,7 @@ def _by_administrator(asker: Asker, row: SessionRow, reason: str) -> audit.Act:
         reason=reason,
         address=asker.visit.address,
         user_agent=asker.visit.user_agent,
-        details={
-            "subject": row.subject,
-            "session_id": str(row.session_id),
-        },
+        details={"subject": row.subject, "session_id": str(row.session_id)},
     )
 
 
@@ -161,9 +158,6 @@ def _by_provider(row: SessionRow, visit: Visit) -> audit.Act:
         object_id=row.oidc_session_id or "",
         reason="back-channel log-out",
         address=visit.address,
-        details={
-            **visit.details(),
-            "subject": row.subject,
-            "session_id": str(row.session_id),
-        },
+        user_agent=visit.user_agent,
+        details={"subject": row.subject, "session_id": str(row.session_id)},
     )

@@ -108,11 +108,8 @@ class Refresher:
             reason="refresh refused",
             # Where the session was last used: what asked just now may have been a page left open.
             address=row.address,
-            details={
-                "user_agent": row.user_agent,
-                "subject": row.subject,
-                "session_id": str(row.session_id),
-            },
+            user_agent=row.user_agent,
+            details={"subject": row.subject, "session_id": str(row.session_id)},
         )
         await audit.record(tx, act)
         log.info("session_ended", reason="refresh refused", actor_id=row.subject)

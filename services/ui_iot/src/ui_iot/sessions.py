@@ -198,5 +198,6 @@ def session_act(
         object_kind="session",
         object_id=object_id or principal.session_id or "",
         address=visit.address,
-        details=visit.details() if details is None else details,
+        user_agent=visit.user_agent,
+        details=details or {},
     )

@@ -21,9 +21,6 @@ class Visit:
     address: str | None
     user_agent: str | None
 
-    def details(self) -> dict[str, object]:
-        return {"user_agent": self.user_agent}
-
 
 def visit_of(connection: HTTPConnection, trusted: tuple[Network, ...]) -> Visit:
     """Read who came; an address is our proxy's word only, a user agent whatever the client likes to say."""
