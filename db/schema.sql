@@ -1,3 +1,83 @@
+CREATE FUNCTION public.carry_transfer(wanted uuid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    here    uuid := nullif(current_setting('app.tenant_id', true), '')::uuid;
+    offer   record;
+    arrival record;
+    carried boolean;
+BEGIN
+    -- provision_api has judged who asks; no other service's login has any business here.
+    IF session_user <> 'svc_provision_api' OR here IS NULL THEN
+        RAISE EXCEPTION 'only provision_api carries a transfer, for a tenant' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- pulse_owner is held by FORCE like anybody else, and is a member of pulse_app: it sees one tenant at a time.
+    SELECT d.*, v.name AS device_name, t.name AS from_name INTO offer
+      FROM public.device_transfers d
+      JOIN public.devices v ON v.tenant_id = d.tenant_id AND v.device_id = d.device_id
+      JOIN public.tenants t ON t.tenant_id = d.tenant_id
+     WHERE d.tenant_id = here AND d.transfer_id = wanted;
+    IF FOUND THEN
+        IF offer.status NOT IN ('offered', 'withdrawn', 'expired') THEN
+            RAISE EXCEPTION 'the taker decides that' USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        PERFORM set_config('app.tenant_id', offer.offered_to::text, true);
+        INSERT INTO public.device_arrivals (tenant_id, transfer_id, from_tenant, from_name, device_name, status, offered_at,
+                                            expires_at, decided_at)
+        SELECT t.tenant_id, wanted, here, offer.from_name, offer.device_name, offer.status, offer.offered_at,
+               offer.expires_at, offer.decided_at
+          FROM public.tenants t
+         WHERE t.tenant_id = offer.offered_to AND t.status = 'active'
+        ON CONFLICT (tenant_id, transfer_id) DO UPDATE
+           SET status = excluded.status, decided_at = excluded.decided_at
+         WHERE device_arrivals.status = 'offered' AND device_arrivals.from_tenant = here;
+        carried := FOUND;
+    ELSE
+        SELECT a.* INTO arrival FROM public.device_arrivals a
+         WHERE a.tenant_id = here AND a.transfer_id = wanted AND a.status IN ('accepted', 'declined');
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'there is nothing to carry' USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        PERFORM set_config('app.tenant_id', arrival.from_tenant::text, true);
+        UPDATE public.device_transfers d
+           SET status = arrival.status, decided_at = arrival.decided_at
+         WHERE d.tenant_id = arrival.from_tenant AND d.transfer_id = wanted AND d.offered_to = here
+           AND d.status = 'offered' AND d.expires_at > now()
+           AND EXISTS (SELECT FROM public.devices v
+                        WHERE v.tenant_id = d.tenant_id AND v.device_id = d.device_id AND v.status = 'active')
+        RETURNING d.* INTO offer;
+        carried := FOUND;
+        IF carried AND arrival.status = 'accepted' THEN
+            UPDATE public.devices SET status = 'disabled', version = version + 1
+             WHERE tenant_id = offer.tenant_id AND device_id = offer.device_id;
+            UPDATE public.enrolment_tokens SET expires_at = least(expires_at, now())
+             WHERE tenant_id = offer.tenant_id AND device_id = offer.device_id AND used_at IS NULL;
+            UPDATE public.device_tokens SET revoked_at = now()
+             WHERE tenant_id = offer.tenant_id AND device_id = offer.device_id AND revoked_at IS NULL;
+            UPDATE public.device_rescues SET status = 'closed'
+             WHERE tenant_id = offer.tenant_id AND device_id = offer.device_id AND status = 'open';
+            INSERT INTO public.outbox (tenant_id, event_id, subject, payload)
+            SELECT offer.tenant_id, gen_random_uuid(), subject,
+                   jsonb_build_object('tenant_id', offer.tenant_id, 'device_id', offer.device_id, 'at', now())
+              FROM unnest(ARRAY['pulse.events.device.disabled', 'pulse.events.device.transferred']) AS subject;
+        END IF;
+        IF carried THEN
+            INSERT INTO public.audit_log (tenant_id, audit_id, actor_kind, actor_id, action, object_kind, object_id,
+                                          outcome, details)
+            VALUES (offer.tenant_id, gen_random_uuid(), 'service', 'provision_api',
+                    CASE arrival.status WHEN 'accepted' THEN 'device.transfer_accept' ELSE 'device.transfer_decline' END,
+                    'device', offer.device_id::text, 'success',
+                    jsonb_build_object('transfer_id', wanted, 'device_id', offer.device_id, 'offered_to', here));
+        END IF;
+    END IF;
+    PERFORM set_config('app.tenant_id', here::text, true);
+    RETURN carried;
+END
+$$;
+
+ALTER FUNCTION public.carry_transfer(wanted uuid) OWNER TO pulse_owner;
+
 CREATE FUNCTION public.claim_stripe_event(event_id text, event_type text, livemode boolean, created_at timestamp with time zone, object_id text, customer_id text, tenant_id uuid, source text, subscription_id text) RETURNS TABLE(customer text, status text, price_ids text[], plan_id text, quantity bigint, cancel_at_period_end boolean, current_period_end timestamp with time zone, trial_end timestamp with time zone, unpaid_since timestamp with time zone)
     LANGUAGE plpgsql
     AS $_$
@@ -595,6 +675,7 @@ CREATE TABLE public.certificates (
     renewal boolean DEFAULT false NOT NULL,
     first_used_at timestamp with time zone,
     superseded boolean DEFAULT false NOT NULL,
+    asked_again_at timestamp with time zone,
     key_checked_at timestamp with time zone,
     key_fault text,
     CONSTRAINT certificates_check CHECK (((NOT superseded) OR ((status = 'revoked'::text) AND (revocation_reason = 'superseded'::text)))),
@@ -743,6 +824,26 @@ ALTER TABLE ONLY public.delivery_turns FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.delivery_turns OWNER TO pulse_owner;
 
+CREATE TABLE public.device_arrivals (
+    tenant_id uuid NOT NULL,
+    transfer_id uuid NOT NULL,
+    from_tenant uuid NOT NULL,
+    from_name text NOT NULL,
+    device_name text NOT NULL,
+    status text DEFAULT 'offered'::text NOT NULL,
+    offered_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    decided_at timestamp with time zone,
+    decided_by text,
+    device_id uuid,
+    CONSTRAINT device_arrivals_check CHECK (((status = 'accepted'::text) = (device_id IS NOT NULL))),
+    CONSTRAINT device_arrivals_status_check CHECK ((status = ANY (ARRAY['offered'::text, 'accepted'::text, 'declined'::text, 'withdrawn'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.device_arrivals FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_arrivals OWNER TO pulse_owner;
+
 CREATE TABLE public.device_group_members (
     tenant_id uuid NOT NULL,
     group_id uuid NOT NULL,
@@ -853,6 +954,25 @@ ALTER TABLE ONLY public.device_profiles FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_profiles OWNER TO pulse_owner;
 
+CREATE TABLE public.device_rescues (
+    tenant_id uuid NOT NULL,
+    rescue_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    certificate_id uuid NOT NULL,
+    status text DEFAULT 'open'::text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    opened_by text NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT device_rescues_check CHECK (((ends_at > opened_at) AND (ends_at <= (opened_at + '7 days'::interval)))),
+    CONSTRAINT device_rescues_check1 CHECK (((status = 'used'::text) = (used_at IS NOT NULL))),
+    CONSTRAINT device_rescues_status_check CHECK ((status = ANY (ARRAY['open'::text, 'used'::text, 'closed'::text])))
+);
+
+ALTER TABLE ONLY public.device_rescues FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_rescues OWNER TO pulse_owner;
+
 CREATE TABLE public.device_tokens (
     tenant_id uuid NOT NULL,
     token_id uuid NOT NULL,
@@ -869,6 +989,37 @@ CREATE TABLE public.device_tokens (
 ALTER TABLE ONLY public.device_tokens FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_tokens OWNER TO pulse_owner;
+
+CREATE TABLE public.device_transfers (
+    tenant_id uuid NOT NULL,
+    transfer_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    offered_to uuid NOT NULL,
+    status text DEFAULT 'offered'::text NOT NULL,
+    offered_at timestamp with time zone NOT NULL,
+    offered_by text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    decided_at timestamp with time zone,
+    CONSTRAINT device_transfers_check CHECK ((offered_to <> tenant_id)),
+    CONSTRAINT device_transfers_check1 CHECK (((status = 'offered'::text) = (decided_at IS NULL))),
+    CONSTRAINT device_transfers_status_check CHECK ((status = ANY (ARRAY['offered'::text, 'accepted'::text, 'declined'::text, 'withdrawn'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.device_transfers FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_transfers OWNER TO pulse_owner;
+
+CREATE TABLE public.device_trust (
+    tenant_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    authorities text[] NOT NULL,
+    told_at timestamp with time zone NOT NULL,
+    CONSTRAINT device_trust_authorities_check CHECK ((cardinality(authorities) <= 64))
+);
+
+ALTER TABLE ONLY public.device_trust FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_trust OWNER TO pulse_owner;
 
 CREATE TABLE public.devices (
     tenant_id uuid NOT NULL,
@@ -941,7 +1092,7 @@ CREATE TABLE public.expiry_warnings (
     not_after timestamp with time zone NOT NULL,
     warned_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT expiry_warnings_days_check CHECK ((days >= 0)),
-    CONSTRAINT expiry_warnings_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'issuer'::text])))
+    CONSTRAINT expiry_warnings_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'issuer'::text, 'list'::text, 'server'::text])))
 );
 
 ALTER TABLE ONLY public.expiry_warnings FORCE ROW LEVEL SECURITY;
@@ -1008,6 +1159,7 @@ CREATE TABLE public.issuers (
     crl_shards smallint DEFAULT 64 NOT NULL,
     revoked_at timestamp with time zone,
     revocation_reason text,
+    lists_until timestamp with time zone,
     CONSTRAINT issuers_check CHECK (((kind = 'issuing'::text) OR (profile IS NULL))),
     CONSTRAINT issuers_check1 CHECK (((status = 'revoked'::text) = ((revoked_at IS NOT NULL) AND (revocation_reason IS NOT NULL)))),
     CONSTRAINT issuers_crl_shards_check CHECK (((crl_shards >= 1) AND (crl_shards <= 1024))),
@@ -1041,6 +1193,47 @@ CREATE TABLE public.limit_receipts (
 ALTER TABLE ONLY public.limit_receipts FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.limit_receipts OWNER TO pulse_owner;
+
+CREATE TABLE public.notice_refusals (
+    tenant_id uuid NOT NULL,
+    address text NOT NULL,
+    topic text NOT NULL,
+    refused_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT notice_refusals_address_check CHECK ((((length(address) >= 3) AND (length(address) <= 320)) AND (address = lower(address)))),
+    CONSTRAINT notice_refusals_topic_check CHECK ((topic ~ '^[a-z][a-z_]{0,29}$'::text))
+);
+
+ALTER TABLE ONLY public.notice_refusals FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.notice_refusals OWNER TO pulse_owner;
+
+CREATE TABLE public.notices (
+    tenant_id uuid NOT NULL,
+    notice_id uuid NOT NULL,
+    topic text NOT NULL,
+    notice_key text NOT NULL,
+    title text NOT NULL,
+    body text NOT NULL,
+    path text NOT NULL,
+    recipients text[] DEFAULT '{}'::text[] NOT NULL,
+    patience_seconds integer NOT NULL,
+    raised_at timestamp with time zone NOT NULL,
+    claimed_until timestamp with time zone,
+    unsure smallint DEFAULT 0 NOT NULL,
+    told_to text[] DEFAULT '{}'::text[] NOT NULL,
+    told_at timestamp with time zone,
+    CONSTRAINT notices_body_check CHECK ((length(body) <= 4000)),
+    CONSTRAINT notices_notice_key_check CHECK (((length(notice_key) >= 1) AND (length(notice_key) <= 200))),
+    CONSTRAINT notices_path_check CHECK ((path ~~ '/%'::text)),
+    CONSTRAINT notices_patience_seconds_check CHECK ((patience_seconds >= 0)),
+    CONSTRAINT notices_recipients_check CHECK ((cardinality(recipients) <= 50)),
+    CONSTRAINT notices_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200))),
+    CONSTRAINT notices_topic_check CHECK ((topic ~ '^[a-z][a-z_]{0,29}$'::text))
+);
+
+ALTER TABLE ONLY public.notices FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.notices OWNER TO pulse_owner;
 
 CREATE TABLE public.operator_grants (
     tenant_id uuid NOT NULL,
@@ -1126,6 +1319,43 @@ CREATE TABLE public.refused_messages (
 ALTER TABLE ONLY public.refused_messages FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.refused_messages OWNER TO pulse_owner;
+
+CREATE TABLE public.rollovers (
+    rollover_id uuid NOT NULL,
+    profile text NOT NULL,
+    old_issuer_id uuid NOT NULL,
+    new_issuer_id uuid NOT NULL,
+    state text NOT NULL,
+    least_share real NOT NULL,
+    drain_days smallint NOT NULL,
+    draining_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT rollovers_check CHECK ((old_issuer_id <> new_issuer_id)),
+    CONSTRAINT rollovers_check1 CHECK (((state <> 'draining'::text) OR (draining_at IS NOT NULL))),
+    CONSTRAINT rollovers_drain_days_check CHECK (((drain_days >= 0) AND (drain_days <= 366))),
+    CONSTRAINT rollovers_least_share_check CHECK (((least_share >= (0)::double precision) AND (least_share <= (1)::double precision))),
+    CONSTRAINT rollovers_profile_check CHECK ((profile ~ '^[a-z][a-z0-9-]{0,31}$'::text)),
+    CONSTRAINT rollovers_state_check CHECK ((state = ANY (ARRAY['planned'::text, 'distributing'::text, 'dual_trust'::text, 'issuing_from_new'::text, 'draining'::text, 'retired'::text, 'cancelled'::text])))
+);
+
+ALTER TABLE ONLY public.rollovers FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.rollovers OWNER TO pulse_owner;
+
+CREATE TABLE public.root_lists (
+    issuer_id uuid NOT NULL,
+    number bigint NOT NULL,
+    this_update timestamp with time zone NOT NULL,
+    next_update timestamp with time zone NOT NULL,
+    der bytea NOT NULL,
+    imported_at timestamp with time zone NOT NULL,
+    CONSTRAINT root_lists_number_check CHECK ((number > 0))
+);
+
+ALTER TABLE ONLY public.root_lists FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.root_lists OWNER TO pulse_owner;
 
 CREATE TABLE public.route_audit_cursors (
     tenant_id uuid NOT NULL,
@@ -1425,6 +1655,9 @@ ALTER TABLE ONLY public.delivery_dead_letters
 ALTER TABLE ONLY public.delivery_turns
     ADD CONSTRAINT delivery_turns_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.device_arrivals
+    ADD CONSTRAINT device_arrivals_pkey PRIMARY KEY (tenant_id, transfer_id);
+
 ALTER TABLE ONLY public.device_group_members
     ADD CONSTRAINT device_group_members_pkey PRIMARY KEY (tenant_id, group_id, device_id);
 
@@ -1452,11 +1685,20 @@ ALTER TABLE ONLY public.device_profiles
 ALTER TABLE ONLY public.device_profiles
     ADD CONSTRAINT device_profiles_tenant_id_name_key UNIQUE (tenant_id, name);
 
+ALTER TABLE ONLY public.device_rescues
+    ADD CONSTRAINT device_rescues_pkey PRIMARY KEY (tenant_id, rescue_id);
+
 ALTER TABLE ONLY public.device_tokens
     ADD CONSTRAINT device_tokens_pkey PRIMARY KEY (token_id);
 
 ALTER TABLE ONLY public.device_tokens
     ADD CONSTRAINT device_tokens_token_hash_key UNIQUE (token_hash);
+
+ALTER TABLE ONLY public.device_transfers
+    ADD CONSTRAINT device_transfers_pkey PRIMARY KEY (tenant_id, transfer_id);
+
+ALTER TABLE ONLY public.device_trust
+    ADD CONSTRAINT device_trust_pkey PRIMARY KEY (tenant_id, device_id);
 
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_pkey PRIMARY KEY (device_id);
@@ -1497,6 +1739,15 @@ ALTER TABLE ONLY public.issuers
 ALTER TABLE ONLY public.limit_receipts
     ADD CONSTRAINT limit_receipts_pkey PRIMARY KEY (tenant_id, receipt_id);
 
+ALTER TABLE ONLY public.notice_refusals
+    ADD CONSTRAINT notice_refusals_pkey PRIMARY KEY (tenant_id, address, topic);
+
+ALTER TABLE ONLY public.notices
+    ADD CONSTRAINT notices_pkey PRIMARY KEY (tenant_id, notice_id);
+
+ALTER TABLE ONLY public.notices
+    ADD CONSTRAINT notices_tenant_id_topic_notice_key_key UNIQUE (tenant_id, topic, notice_key);
+
 ALTER TABLE ONLY public.operator_grants
     ADD CONSTRAINT operator_grants_pkey PRIMARY KEY (grant_id);
 
@@ -1505,6 +1756,12 @@ ALTER TABLE ONLY public.outbox
 
 ALTER TABLE ONLY public.refused_messages
     ADD CONSTRAINT refused_messages_pkey PRIMARY KEY (tenant_id, letter_id);
+
+ALTER TABLE ONLY public.rollovers
+    ADD CONSTRAINT rollovers_pkey PRIMARY KEY (rollover_id);
+
+ALTER TABLE ONLY public.root_lists
+    ADD CONSTRAINT root_lists_pkey PRIMARY KEY (issuer_id);
 
 ALTER TABLE ONLY public.route_audit_cursors
     ADD CONSTRAINT route_audit_cursors_pkey PRIMARY KEY (tenant_id, route_id);
@@ -1587,6 +1844,8 @@ CREATE INDEX certificates_listed ON public.certificates USING btree (issuer_id, 
 
 CREATE INDEX certificates_to_check ON public.certificates USING btree (key_checked_at NULLS FIRST) WHERE (status <> 'revoked'::text);
 
+CREATE INDEX certificates_unused ON public.certificates USING btree (created_at) WHERE (renewal AND (first_used_at IS NULL) AND (status = 'valid'::text));
+
 CREATE INDEX certificates_with_weak_keys ON public.certificates USING btree (tenant_id, device_id) WHERE (key_fault IS NOT NULL);
 
 CREATE INDEX commands_by_device ON public.commands USING btree (tenant_id, device_id, created_at DESC, command_id DESC);
@@ -1601,11 +1860,17 @@ CREATE INDEX delivery_attempts_by_time ON public.delivery_attempts USING btree (
 
 CREATE INDEX delivery_dead_letters_by_route ON public.delivery_dead_letters USING btree (tenant_id, route_id, died_at);
 
+CREATE INDEX device_arrivals_by_device ON public.device_arrivals USING btree (tenant_id, device_id);
+
 CREATE INDEX device_group_members_by_device ON public.device_group_members USING btree (tenant_id, device_id);
 
 CREATE INDEX device_imports_running ON public.device_imports USING btree (created_at) WHERE (state = 'running'::text);
 
+CREATE UNIQUE INDEX device_rescues_open ON public.device_rescues USING btree (tenant_id, device_id) WHERE (status = 'open'::text);
+
 CREATE INDEX device_tokens_by_device ON public.device_tokens USING btree (tenant_id, device_id, created_at DESC, token_id);
+
+CREATE UNIQUE INDEX device_transfers_open ON public.device_transfers USING btree (tenant_id, device_id) WHERE (status = 'offered'::text);
 
 CREATE INDEX devices_by_age ON public.devices USING btree (tenant_id, created_at, device_id) WHERE (status = 'active'::text);
 
@@ -1629,6 +1894,10 @@ CREATE INDEX limit_receipts_by_device ON public.limit_receipts USING btree (tena
 
 CREATE INDEX limit_receipts_by_tenant ON public.limit_receipts USING btree (tenant_id, until DESC, receipt_id DESC);
 
+CREATE INDEX notices_told ON public.notices USING btree (tenant_id, told_at) WHERE (told_at IS NOT NULL);
+
+CREATE INDEX notices_waiting ON public.notices USING btree (tenant_id, raised_at) WHERE (told_at IS NULL);
+
 CREATE INDEX operator_grants_by_tenant ON public.operator_grants USING btree (tenant_id, requested_at DESC);
 
 CREATE INDEX operator_grants_live ON public.operator_grants USING btree (operator_id, ends_at) WHERE (status = 'active'::text);
@@ -1640,6 +1909,8 @@ CREATE INDEX outbox_unsent ON public.outbox USING btree (producer, "position") W
 CREATE INDEX refused_messages_by_device ON public.refused_messages USING btree (tenant_id, device_id, received_at DESC, letter_id DESC);
 
 CREATE INDEX refused_messages_by_tenant ON public.refused_messages USING btree (tenant_id, received_at DESC, letter_id DESC);
+
+CREATE UNIQUE INDEX rollovers_one_open ON public.rollovers USING btree (profile) WHERE (state <> ALL (ARRAY['retired'::text, 'cancelled'::text]));
 
 CREATE INDEX session_conflicts_by_time ON public.session_conflicts USING btree (last_at);
 
@@ -1732,6 +2003,9 @@ ALTER TABLE ONLY public.delivery_dead_letters
 ALTER TABLE ONLY public.delivery_dead_letters
     ADD CONSTRAINT delivery_dead_letters_tenant_id_route_id_fkey FOREIGN KEY (tenant_id, route_id) REFERENCES public.routes(tenant_id, route_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.device_arrivals
+    ADD CONSTRAINT device_arrivals_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.device_group_members
     ADD CONSTRAINT device_group_members_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
 
@@ -1759,8 +2033,17 @@ ALTER TABLE ONLY public.device_last_state
 ALTER TABLE ONLY public.device_profiles
     ADD CONSTRAINT device_profiles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
+ALTER TABLE ONLY public.device_rescues
+    ADD CONSTRAINT device_rescues_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.device_tokens
     ADD CONSTRAINT device_tokens_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id);
+
+ALTER TABLE ONLY public.device_transfers
+    ADD CONSTRAINT device_transfers_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.device_trust
+    ADD CONSTRAINT device_trust_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
@@ -1791,6 +2074,15 @@ ALTER TABLE ONLY public.idempotency_keys
 
 ALTER TABLE ONLY public.operator_grants
     ADD CONSTRAINT operator_grants_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.rollovers
+    ADD CONSTRAINT rollovers_new_issuer_id_fkey FOREIGN KEY (new_issuer_id) REFERENCES public.issuers(issuer_id);
+
+ALTER TABLE ONLY public.rollovers
+    ADD CONSTRAINT rollovers_old_issuer_id_fkey FOREIGN KEY (old_issuer_id) REFERENCES public.issuers(issuer_id);
+
+ALTER TABLE ONLY public.root_lists
+    ADD CONSTRAINT root_lists_issuer_id_fkey FOREIGN KEY (issuer_id) REFERENCES public.issuers(issuer_id);
 
 ALTER TABLE ONLY public.route_audit_cursors
     ADD CONSTRAINT route_audit_cursors_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
@@ -1903,11 +2195,15 @@ ALTER TABLE public.billing_usage ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.broker_denials ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY ca_change ON public.device_trust FOR UPDATE TO pulse_ca USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY ca_disable ON public.devices FOR UPDATE TO pulse_ca USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY ca_event ON public.outbox FOR INSERT TO pulse_ca WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY ca_issue ON public.certificates FOR INSERT TO pulse_ca WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ca_note ON public.device_trust FOR INSERT TO pulse_ca WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY ca_own ON public.crl_pending TO pulse_ca USING (true) WITH CHECK (true);
 
@@ -1915,7 +2211,13 @@ CREATE POLICY ca_own ON public.crl_shards TO pulse_ca USING (true) WITH CHECK (t
 
 CREATE POLICY ca_own ON public.issuers TO pulse_ca USING (true) WITH CHECK (true);
 
+CREATE POLICY ca_own ON public.rollovers TO pulse_ca USING (true) WITH CHECK (true);
+
+CREATE POLICY ca_own ON public.root_lists TO pulse_ca USING (true) WITH CHECK (true);
+
 CREATE POLICY ca_read ON public.certificates FOR SELECT TO pulse_ca USING (true);
+
+CREATE POLICY ca_read ON public.device_trust FOR SELECT TO pulse_ca USING (true);
 
 CREATE POLICY ca_read ON public.devices FOR SELECT TO pulse_ca USING (true);
 
@@ -1949,6 +2251,8 @@ CREATE POLICY delivery_turn ON public.delivery_turns TO pulse_delivery USING (tr
 
 ALTER TABLE public.delivery_turns ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.device_arrivals ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.device_group_members ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_groups ENABLE ROW LEVEL SECURITY;
@@ -1963,7 +2267,13 @@ ALTER TABLE public.device_last_state ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.device_profiles ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.device_rescues ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.device_tokens ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_transfers ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.device_trust ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.devices ENABLE ROW LEVEL SECURITY;
 
@@ -1994,6 +2304,12 @@ CREATE POLICY ingest_write ON public.telemetry TO pulse_ingest USING (true) WITH
 ALTER TABLE public.issuers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.limit_receipts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.notice_refusals ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.notices ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY notices_mail ON public.notices TO pulse_notices USING (true) WITH CHECK (true);
 
 CREATE POLICY operator_ask ON public.operator_grants FOR INSERT TO pulse_operator_write WITH CHECK (((status = 'requested'::text) AND (operator_id = NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text))));
 
@@ -2073,6 +2389,10 @@ ALTER TABLE public.refused_messages ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY relay_own ON public.outbox TO pulse_outbox USING ((producer = SESSION_USER)) WITH CHECK ((producer = SESSION_USER));
 
+ALTER TABLE public.rollovers ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.root_lists ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.route_audit_cursors ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.routes ENABLE ROW LEVEL SECURITY;
@@ -2139,6 +2459,8 @@ CREATE POLICY tenant_isolation ON public.delivery_attempts TO pulse_app USING ((
 
 CREATE POLICY tenant_isolation ON public.delivery_dead_letters TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.device_arrivals TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.device_group_members TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.device_groups TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
@@ -2153,7 +2475,13 @@ CREATE POLICY tenant_isolation ON public.device_last_state TO pulse_app USING ((
 
 CREATE POLICY tenant_isolation ON public.device_profiles TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.device_rescues TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.device_tokens TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.device_transfers TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.device_trust TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.devices TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -2168,6 +2496,10 @@ CREATE POLICY tenant_isolation ON public.hardware_ids TO pulse_app USING ((tenan
 CREATE POLICY tenant_isolation ON public.idempotency_keys TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.limit_receipts TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.notice_refusals TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.notices TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.operator_grants TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
@@ -2211,6 +2543,7 @@ GRANT USAGE ON SCHEMA public TO pulse_sessions;
 GRANT USAGE ON SCHEMA public TO pulse_seal;
 GRANT USAGE ON SCHEMA public TO pulse_billing;
 GRANT USAGE ON SCHEMA public TO pulse_delivery;
+GRANT USAGE ON SCHEMA public TO pulse_notices;
 GRANT USAGE ON SCHEMA public TO svc_ui_iot;
 GRANT USAGE ON SCHEMA public TO svc_ui_iot_operator;
 GRANT USAGE ON SCHEMA public TO svc_provision_api;
@@ -2219,6 +2552,9 @@ GRANT USAGE ON SCHEMA public TO svc_mqtt_authz;
 GRANT USAGE ON SCHEMA public TO svc_billing_webhooks;
 GRANT USAGE ON SCHEMA public TO svc_ingest_worker;
 GRANT USAGE ON SCHEMA public TO svc_delivery_worker;
+
+REVOKE ALL ON FUNCTION public.carry_transfer(wanted uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.carry_transfer(wanted uuid) TO pulse_app;
 
 REVOKE ALL ON FUNCTION public.claim_stripe_event(event_id text, event_type text, livemode boolean, created_at timestamp with time zone, object_id text, customer_id text, tenant_id uuid, source text, subscription_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.claim_stripe_event(event_id text, event_type text, livemode boolean, created_at timestamp with time zone, object_id text, customer_id text, tenant_id uuid, source text, subscription_id text) TO pulse_billing;
@@ -2369,6 +2705,16 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_dead_letters TO pulse
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.delivery_turns TO pulse_delivery;
 
+GRANT SELECT ON TABLE public.device_arrivals TO pulse_app;
+
+GRANT UPDATE(status) ON TABLE public.device_arrivals TO pulse_app;
+
+GRANT UPDATE(decided_at) ON TABLE public.device_arrivals TO pulse_app;
+
+GRANT UPDATE(decided_by) ON TABLE public.device_arrivals TO pulse_app;
+
+GRANT UPDATE(device_id) ON TABLE public.device_arrivals TO pulse_app;
+
 GRANT SELECT,INSERT,DELETE ON TABLE public.device_group_members TO pulse_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_groups TO pulse_app;
@@ -2399,6 +2745,12 @@ GRANT SELECT(profile_id) ON TABLE public.device_profiles TO pulse_authz;
 
 GRANT SELECT(tokens_allowed) ON TABLE public.device_profiles TO pulse_authz;
 
+GRANT SELECT,INSERT ON TABLE public.device_rescues TO pulse_app;
+
+GRANT UPDATE(status) ON TABLE public.device_rescues TO pulse_app;
+
+GRANT UPDATE(used_at) ON TABLE public.device_rescues TO pulse_app;
+
 GRANT SELECT,INSERT ON TABLE public.device_tokens TO pulse_app;
 
 GRANT SELECT(tenant_id) ON TABLE public.device_tokens TO pulse_authz;
@@ -2415,6 +2767,15 @@ GRANT UPDATE(revoked_at) ON TABLE public.device_tokens TO pulse_app;
 GRANT SELECT(revoked_at) ON TABLE public.device_tokens TO pulse_authz;
 
 GRANT SELECT(session_cut_at),UPDATE(session_cut_at) ON TABLE public.device_tokens TO pulse_authz;
+
+GRANT SELECT,INSERT ON TABLE public.device_transfers TO pulse_app;
+
+GRANT UPDATE(status) ON TABLE public.device_transfers TO pulse_app;
+
+GRANT UPDATE(decided_at) ON TABLE public.device_transfers TO pulse_app;
+
+GRANT SELECT ON TABLE public.device_trust TO pulse_app;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.device_trust TO pulse_ca;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.devices TO pulse_app;
 GRANT SELECT ON TABLE public.devices TO pulse_ca;
@@ -2477,6 +2838,19 @@ GRANT SELECT(status) ON TABLE public.issuers TO pulse_authz;
 
 GRANT SELECT ON TABLE public.limit_receipts TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.limit_receipts TO pulse_ingest;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.notice_refusals TO pulse_app;
+
+GRANT SELECT ON TABLE public.notices TO pulse_app;
+GRANT SELECT,INSERT,DELETE ON TABLE public.notices TO pulse_notices;
+
+GRANT UPDATE(claimed_until) ON TABLE public.notices TO pulse_notices;
+
+GRANT UPDATE(unsure) ON TABLE public.notices TO pulse_notices;
+
+GRANT UPDATE(told_to) ON TABLE public.notices TO pulse_notices;
+
+GRANT UPDATE(told_at) ON TABLE public.notices TO pulse_notices;
 
 GRANT SELECT ON TABLE public.operator_grants TO pulse_app;
 GRANT SELECT ON TABLE public.operator_grants TO pulse_operator_read;
@@ -2541,6 +2915,10 @@ GRANT SELECT(sent_at) ON TABLE public.outbox TO pulse_operator_read;
 
 GRANT SELECT ON TABLE public.refused_messages TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refused_messages TO pulse_ingest;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rollovers TO pulse_ca;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.root_lists TO pulse_ca;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.route_audit_cursors TO pulse_app;
 

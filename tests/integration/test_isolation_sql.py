@@ -31,7 +31,13 @@ pytestmark = pytest.mark.integration
 TENANT_ROLE = "pulse_app"
 #: Who may become whom. Operators have a login of their own, which tenants' requests never use.
 ROLES = {
-    "svc_ui_iot": {"pulse_app", "pulse_outbox", "pulse_sessions", "pulse_audit"},
+    "svc_ui_iot": {
+        "pulse_app",
+        "pulse_outbox",
+        "pulse_sessions",
+        "pulse_audit",
+        "pulse_notices",
+    },
     "svc_ui_iot_operator": {
         "pulse_operator_read",
         "pulse_operator_data",
@@ -68,6 +74,11 @@ _PLANTED = (
     "device_import_parts",
     "device_import_rows",
     "session_conflicts",
+    "device_rescues",
+    "device_transfers",
+    "device_arrivals",
+    "notices",
+    "notice_refusals",
 )
 _SEE = {"read", "copy out"}
 #: What roles that serve all tenants reach of one that is not named. It should only ever shrink.
@@ -90,6 +101,8 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "devices": _SEE,
         "certificates": _SEE,
         "expiry_warnings": _SEE,
+        # Which authorities a device has: how much of the fleet is ready for the next one.
+        "device_trust": _SEE,
     },
     "pulse_billing": {
         "tenants": _SEE,
@@ -123,6 +136,8 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
     "pulse_sessions": {"audit_log": {"insert"}},
     # Which tenants have routes, and of which kinds; not where they lead.
     "pulse_delivery": {"routes": _SEE},
+    # It mails for every tenant, from rows that it keeps itself.
+    "pulse_notices": {"notices": {*_SEE, "insert", "update", "delete"}},
     "pulse_operator_read": {
         "tenants": _SEE,
         "devices": _SEE,
