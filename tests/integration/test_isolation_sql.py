@@ -79,6 +79,7 @@ _PLANTED = (
     "device_arrivals",
     "notices",
     "notice_refusals",
+    "device_trust",
 )
 _SEE = {"read", "copy out"}
 #: What roles that serve all tenants reach of one that is not named. It should only ever shrink.
