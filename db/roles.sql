@@ -24,6 +24,7 @@ BEGIN
         ('pulse_billing',        'NOLOGIN NOBYPASSRLS'),
         ('pulse_seal',           'NOLOGIN NOBYPASSRLS'),
         ('pulse_delivery',       'NOLOGIN NOBYPASSRLS'),
+        ('pulse_notices',        'NOLOGIN NOBYPASSRLS'),
         ('svc_ui_iot',           'LOGIN NOINHERIT NOBYPASSRLS'),
         ('svc_ui_iot_operator',  'LOGIN NOINHERIT NOBYPASSRLS'),
         ('svc_provision_api',    'LOGIN NOINHERIT NOBYPASSRLS'),
@@ -44,7 +45,7 @@ $$;
 
 -- Which login may become which role.  The operators' roles have a login of their own: an injection in a tenant's request
 -- runs as svc_ui_iot, which cannot switch to them.
-GRANT pulse_app, pulse_outbox, pulse_sessions, pulse_audit
+GRANT pulse_app, pulse_outbox, pulse_sessions, pulse_audit, pulse_notices
    TO svc_ui_iot           WITH INHERIT FALSE, SET TRUE;
 GRANT pulse_operator_read, pulse_operator_data, pulse_operator_write, pulse_outbox
    TO svc_ui_iot_operator  WITH INHERIT FALSE, SET TRUE;
@@ -65,7 +66,7 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO
     pulse_owner, pulse_app, pulse_operator_read, pulse_operator_data, pulse_operator_write, pulse_authz, pulse_ingest,
     pulse_audit, pulse_ca,
-    pulse_provision, pulse_outbox, pulse_sessions, pulse_seal, pulse_billing, pulse_delivery;
+    pulse_provision, pulse_outbox, pulse_sessions, pulse_seal, pulse_billing, pulse_delivery, pulse_notices;
 GRANT CREATE ON SCHEMA public TO pulse_owner;
 -- So that the owner's own procedures see one tenant's rows, as pulse_app does: FORCE holds it back otherwise.
 GRANT pulse_app TO pulse_owner WITH INHERIT TRUE, SET FALSE;

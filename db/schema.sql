@@ -2327,11 +2327,53 @@ CREATE POLICY operator_granted ON public.certificates FOR SELECT TO pulse_operat
    FROM public.operator_grants g
   WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
 
+CREATE POLICY operator_granted ON public.commands FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.delivery_attempts FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.delivery_dead_letters FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.device_group_members FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.device_groups FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
 CREATE POLICY operator_granted ON public.device_last_state FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
    FROM public.tenant_access_policies p
   WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
    FROM public.operator_grants g
   WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.device_profiles FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.device_tokens FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.secrets_need_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('secrets'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
 
 CREATE POLICY operator_granted ON public.devices FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
    FROM public.tenant_access_policies p
@@ -2344,6 +2386,24 @@ CREATE POLICY operator_granted ON public.enrolment_tokens FOR SELECT TO pulse_op
   WHERE (NOT p.secrets_need_approval))) OR (tenant_id IN ( SELECT g.tenant_id
    FROM public.operator_grants g
   WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('secrets'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.limit_receipts FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.refused_messages FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.routes FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
 
 CREATE POLICY operator_granted ON public.telemetry FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
    FROM public.tenant_access_policies p
@@ -2575,6 +2635,7 @@ REVOKE ALL ON FUNCTION public.purge_tenant(target uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_tenant(target uuid) TO pulse_operator_write;
 
 GRANT SELECT,INSERT ON TABLE public.audit_cursors TO pulse_seal;
+GRANT SELECT ON TABLE public.audit_cursors TO pulse_operator_read;
 
 GRANT UPDATE(seal_id) ON TABLE public.audit_cursors TO pulse_seal;
 
@@ -2598,12 +2659,17 @@ GRANT SELECT ON TABLE public.audit_seals TO pulse_operator_read;
 GRANT SELECT,INSERT ON TABLE public.audit_seals TO pulse_seal;
 
 GRANT SELECT,INSERT ON TABLE public.billing_changes TO pulse_billing;
+GRANT SELECT ON TABLE public.billing_changes TO pulse_app;
+GRANT SELECT ON TABLE public.billing_changes TO pulse_operator_read;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_customers TO pulse_billing;
+GRANT SELECT ON TABLE public.billing_customers TO pulse_app;
+GRANT SELECT ON TABLE public.billing_customers TO pulse_operator_read;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_entitlements TO pulse_billing;
 GRANT SELECT ON TABLE public.billing_entitlements TO pulse_app;
 GRANT SELECT ON TABLE public.billing_entitlements TO pulse_ingest;
+GRANT SELECT ON TABLE public.billing_entitlements TO pulse_operator_read;
 
 GRANT SELECT(tenant_id) ON TABLE public.billing_entitlements TO pulse_authz;
 
@@ -2613,17 +2679,34 @@ GRANT SELECT(applied_at) ON TABLE public.billing_entitlements TO pulse_authz;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_meter_events TO pulse_billing;
 
+GRANT SELECT(tenant_id) ON TABLE public.billing_meter_events TO pulse_operator_read;
+
+GRANT SELECT(identifier) ON TABLE public.billing_meter_events TO pulse_operator_read;
+
+GRANT SELECT(created_at) ON TABLE public.billing_meter_events TO pulse_operator_read;
+
+GRANT SELECT(sent_at) ON TABLE public.billing_meter_events TO pulse_operator_read;
+
 GRANT SELECT,INSERT ON TABLE public.billing_notices TO pulse_billing;
+GRANT SELECT ON TABLE public.billing_notices TO pulse_app;
+GRANT SELECT ON TABLE public.billing_notices TO pulse_operator_read;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_overrides TO pulse_billing;
+GRANT SELECT ON TABLE public.billing_overrides TO pulse_app;
+GRANT SELECT ON TABLE public.billing_overrides TO pulse_operator_read;
 
 GRANT SELECT ON TABLE public.billing_plans TO pulse_billing;
 
 GRANT SELECT,INSERT ON TABLE public.billing_reconciliations TO pulse_billing;
+GRANT SELECT ON TABLE public.billing_reconciliations TO pulse_operator_read;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_subscriptions TO pulse_billing;
+GRANT SELECT ON TABLE public.billing_subscriptions TO pulse_app;
+GRANT SELECT ON TABLE public.billing_subscriptions TO pulse_operator_read;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_usage TO pulse_billing;
+GRANT SELECT ON TABLE public.billing_usage TO pulse_app;
+GRANT SELECT ON TABLE public.billing_usage TO pulse_operator_read;
 
 GRANT SELECT ON TABLE public.broker_denials TO pulse_app;
 GRANT SELECT ON TABLE public.broker_denials TO pulse_operator_read;
@@ -2682,8 +2765,10 @@ GRANT UPDATE(last_used_at) ON TABLE public.claim_certificates TO pulse_app;
 
 GRANT SELECT ON TABLE public.commands TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.commands TO pulse_ingest;
+GRANT SELECT ON TABLE public.commands TO pulse_operator_data;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.crl_pending TO pulse_ca;
+GRANT SELECT ON TABLE public.crl_pending TO pulse_operator_read;
 
 GRANT SELECT,INSERT ON TABLE public.crl_shards TO pulse_ca;
 
@@ -2700,8 +2785,38 @@ GRANT SELECT(this_update) ON TABLE public.crl_shards TO pulse_operator_read;
 GRANT UPDATE(der) ON TABLE public.crl_shards TO pulse_ca;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.delivery_attempts TO pulse_app;
+GRANT SELECT ON TABLE public.delivery_attempts TO pulse_operator_data;
+
+GRANT SELECT(tenant_id) ON TABLE public.delivery_attempts TO pulse_operator_read;
+
+GRANT SELECT(attempt_id) ON TABLE public.delivery_attempts TO pulse_operator_read;
+
+GRANT SELECT(route_id) ON TABLE public.delivery_attempts TO pulse_operator_read;
+
+GRANT SELECT(attempt) ON TABLE public.delivery_attempts TO pulse_operator_read;
+
+GRANT SELECT(attempted_at) ON TABLE public.delivery_attempts TO pulse_operator_read;
+
+GRANT SELECT(stage) ON TABLE public.delivery_attempts TO pulse_operator_read;
+
+GRANT SELECT(delivered) ON TABLE public.delivery_attempts TO pulse_operator_read;
+
+GRANT SELECT(status) ON TABLE public.delivery_attempts TO pulse_operator_read;
+
+GRANT SELECT(latency_ms) ON TABLE public.delivery_attempts TO pulse_operator_read;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_dead_letters TO pulse_app;
+GRANT SELECT ON TABLE public.delivery_dead_letters TO pulse_operator_data;
+
+GRANT SELECT(tenant_id) ON TABLE public.delivery_dead_letters TO pulse_operator_read;
+
+GRANT SELECT(delivery_id) ON TABLE public.delivery_dead_letters TO pulse_operator_read;
+
+GRANT SELECT(route_id) ON TABLE public.delivery_dead_letters TO pulse_operator_read;
+
+GRANT SELECT(died_at) ON TABLE public.delivery_dead_letters TO pulse_operator_read;
+
+GRANT SELECT(attempts) ON TABLE public.delivery_dead_letters TO pulse_operator_read;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.delivery_turns TO pulse_delivery;
 
@@ -2716,8 +2831,10 @@ GRANT UPDATE(decided_by) ON TABLE public.device_arrivals TO pulse_app;
 GRANT UPDATE(device_id) ON TABLE public.device_arrivals TO pulse_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.device_group_members TO pulse_app;
+GRANT SELECT ON TABLE public.device_group_members TO pulse_operator_data;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_groups TO pulse_app;
+GRANT SELECT ON TABLE public.device_groups TO pulse_operator_data;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.device_import_parts TO pulse_app;
 
@@ -2738,6 +2855,7 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.device_last_state TO pulse_ingest;
 GRANT SELECT ON TABLE public.device_last_state TO pulse_operator_data;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_profiles TO pulse_app;
+GRANT SELECT ON TABLE public.device_profiles TO pulse_operator_data;
 
 GRANT SELECT(tenant_id) ON TABLE public.device_profiles TO pulse_authz;
 
@@ -2754,17 +2872,26 @@ GRANT UPDATE(used_at) ON TABLE public.device_rescues TO pulse_app;
 GRANT SELECT,INSERT ON TABLE public.device_tokens TO pulse_app;
 
 GRANT SELECT(tenant_id) ON TABLE public.device_tokens TO pulse_authz;
+GRANT SELECT(tenant_id) ON TABLE public.device_tokens TO pulse_operator_data;
 
 GRANT SELECT(token_id) ON TABLE public.device_tokens TO pulse_authz;
+GRANT SELECT(token_id) ON TABLE public.device_tokens TO pulse_operator_data;
 
 GRANT SELECT(device_id) ON TABLE public.device_tokens TO pulse_authz;
+GRANT SELECT(device_id) ON TABLE public.device_tokens TO pulse_operator_data;
 
 GRANT SELECT(token_hash) ON TABLE public.device_tokens TO pulse_authz;
 
+GRANT SELECT(created_at) ON TABLE public.device_tokens TO pulse_operator_data;
+
+GRANT SELECT(created_by) ON TABLE public.device_tokens TO pulse_operator_data;
+
 GRANT SELECT(expires_at) ON TABLE public.device_tokens TO pulse_authz;
+GRANT SELECT(expires_at) ON TABLE public.device_tokens TO pulse_operator_data;
 
 GRANT UPDATE(revoked_at) ON TABLE public.device_tokens TO pulse_app;
 GRANT SELECT(revoked_at) ON TABLE public.device_tokens TO pulse_authz;
+GRANT SELECT(revoked_at) ON TABLE public.device_tokens TO pulse_operator_data;
 
 GRANT SELECT(session_cut_at),UPDATE(session_cut_at) ON TABLE public.device_tokens TO pulse_authz;
 
@@ -2838,6 +2965,7 @@ GRANT SELECT(status) ON TABLE public.issuers TO pulse_authz;
 
 GRANT SELECT ON TABLE public.limit_receipts TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.limit_receipts TO pulse_ingest;
+GRANT SELECT ON TABLE public.limit_receipts TO pulse_operator_data;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.notice_refusals TO pulse_app;
 
@@ -2915,6 +3043,7 @@ GRANT SELECT(sent_at) ON TABLE public.outbox TO pulse_operator_read;
 
 GRANT SELECT ON TABLE public.refused_messages TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refused_messages TO pulse_ingest;
+GRANT SELECT ON TABLE public.refused_messages TO pulse_operator_data;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.rollovers TO pulse_ca;
 
@@ -2924,9 +3053,44 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.route_audit_cursors TO pulse_a
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.routes TO pulse_app;
 
+GRANT SELECT(tenant_id) ON TABLE public.routes TO pulse_operator_read;
+GRANT SELECT(tenant_id) ON TABLE public.routes TO pulse_operator_data;
 GRANT SELECT(tenant_id) ON TABLE public.routes TO pulse_delivery;
 
+GRANT SELECT(route_id) ON TABLE public.routes TO pulse_operator_read;
+GRANT SELECT(route_id) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(name) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(url) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(event_types) ON TABLE public.routes TO pulse_operator_read;
+GRANT SELECT(event_types) ON TABLE public.routes TO pulse_operator_data;
 GRANT SELECT(event_types) ON TABLE public.routes TO pulse_delivery;
+
+GRANT SELECT(device_ids) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(metrics) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(template) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(ordered) ON TABLE public.routes TO pulse_operator_read;
+GRANT SELECT(ordered) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(timeout_seconds) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(concurrency) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(status) ON TABLE public.routes TO pulse_operator_read;
+GRANT SELECT(status) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(failing_since) ON TABLE public.routes TO pulse_operator_read;
+GRANT SELECT(failing_since) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(version) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(created_at) ON TABLE public.routes TO pulse_operator_read;
+GRANT SELECT(created_at) ON TABLE public.routes TO pulse_operator_data;
 
 GRANT SELECT ON TABLE public.session_conflicts TO pulse_app;
 GRANT SELECT ON TABLE public.session_conflicts TO pulse_operator_read;
@@ -2937,6 +3101,12 @@ GRANT UPDATE(last_at) ON TABLE public.session_conflicts TO pulse_authz;
 GRANT UPDATE(times) ON TABLE public.session_conflicts TO pulse_authz;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events TO pulse_billing;
+
+GRANT SELECT(event_id) ON TABLE public.stripe_events TO pulse_operator_read;
+
+GRANT SELECT(outcome) ON TABLE public.stripe_events TO pulse_operator_read;
+
+GRANT SELECT(handled_at) ON TABLE public.stripe_events TO pulse_operator_read;
 
 GRANT SELECT ON TABLE public.telemetry TO pulse_app;
 GRANT INSERT,DELETE ON TABLE public.telemetry TO pulse_ingest;
@@ -2980,6 +3150,7 @@ GRANT UPDATE(status_reason) ON TABLE public.tenants TO pulse_operator_write;
 GRANT UPDATE(status_changed_at) ON TABLE public.tenants TO pulse_operator_write;
 
 GRANT UPDATE(exported_at) ON TABLE public.tenants TO pulse_operator_write;
+GRANT UPDATE(exported_at) ON TABLE public.tenants TO pulse_app;
 
 GRANT UPDATE(purge_after) ON TABLE public.tenants TO pulse_operator_write;
 

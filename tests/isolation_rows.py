@@ -33,6 +33,9 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "limit_receipts": {"messages": "1"},
     "routes": {"event_types": "{{telemetry}}"},
     "delivery_attempts": {"response_body": "ok"},
+    "device_rescues": {"opened_at": "2026-01-01T00:00:00Z", "ends_at": "2026-01-01T01:00:00Z"},
+    "notices": {"topic": "alerts", "path": "/"},
+    "notice_refusals": {"topic": "alerts", "address": "{new}@acme.example"},
     "operator_grants": {"scopes": "{{telemetry}}", "seconds": "300"},
 }
 

@@ -43,6 +43,7 @@ ServiceRole = Literal[
     "pulse_seal",
     "pulse_billing",
     "pulse_delivery",
+    "pulse_notices",
 ]
 
 _OPERATOR_AUDIT = """
