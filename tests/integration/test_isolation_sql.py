@@ -151,6 +151,19 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "audit_log": {*_SEE, "insert", "copy in"},
         "audit_seals": _SEE,
         "broker_denials": _SEE,
+        # Whether deliveries get through; not where to, nor what they say.
+        "routes": _SEE,
+        "delivery_attempts": _SEE,
+        "delivery_dead_letters": _SEE,
+        # The platform's own record of who owes what.
+        "billing_customers": _SEE,
+        "billing_subscriptions": _SEE,
+        "billing_overrides": _SEE,
+        "billing_entitlements": _SEE,
+        "billing_changes": _SEE,
+        "billing_usage": _SEE,
+        "billing_notices": _SEE,
+        "billing_meter_events": _SEE,
     },
     # Without an operator who holds a grant it sees who there is and what they demand.
     "pulse_operator_data": {"tenants": _SEE, "tenant_access_policies": _SEE},
