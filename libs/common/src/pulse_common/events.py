@@ -438,6 +438,8 @@ class CreateDeviceRequest(Call):
     name: str
     request_id: str | None = None
     device_id: UUID | None = None
+    profile_id: UUID | None = None
+    """The device profile that it gets."""
 
 
 class CreateDeviceReply(Wire):

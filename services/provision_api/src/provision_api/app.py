@@ -11,6 +11,7 @@ from provision_api.canary import Canary
 from provision_api.device_token_api import DeviceTokenApi
 from provision_api.device_tokens import DeviceTokens
 from provision_api.enrolment import Enrolment
+from provision_api.fleet import wiring as fleet
 from provision_api.handlers import Provisioning
 from provision_api.renaming import Renaming
 from provision_api.routes import Rates, endpoints
@@ -84,6 +85,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
     await bus.answer(events.RenameDeviceRequest, provisioning.answer_rename_device)
+    await fleet.answer(bus, database, provisioning.administrators)
     runtime.spawn("outbox relay", Relay(database, bus).run())
     if settings.canary_every_seconds:
         canary = Canary(database, every_seconds=settings.canary_every_seconds)

@@ -12,7 +12,7 @@ from provision_api import domain, store
 from pulse_common import audit, entitlements, events, outbox
 from pulse_common.errors import AppError, Conflict, Forbidden, NotFound
 from pulse_common.ids import new_id
-from pulse_common.tenancy import UniqueViolation
+from pulse_common.tenancy import ForeignKeyViolation, UniqueViolation
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,9 +75,11 @@ class Enrolment:
                 await audit.record(tx, _act(caller, "tenant.create", "tenant", tenant))
         return found, is_new
 
-    async def create_device(self, tenant: TenantId, name: str, caller: Caller) -> store.Device:
+    async def create_device(
+        self, tenant: TenantId, name: str, caller: Caller, profile_id: UUID | None = None
+    ) -> store.Device:
         async with self.db.tenant_connection(tenant) as tx:
-            return await self._create_device(tx, new_id(), name, caller)
+            return await self.create_in(tx, new_id(), name, caller, profile_id)
 
     async def mint_token(
         self, tenant: TenantId, device_id: UUID, seconds: int | None, caller: Caller
@@ -96,24 +98,33 @@ class Enrolment:
             return await self._mint(tx, device, seconds, caller)
 
     async def create_device_with_token(
-        self, tenant: TenantId, name: str, caller: Caller, device_id: UUID | None = None
+        self,
+        tenant: TenantId,
+        name: str,
+        caller: Caller,
+        device_id: UUID | None = None,
+        profile_id: UUID | None = None,
     ) -> tuple[store.Device, Minted]:
         """Make a device and its first token.  Repeated with a ``device_id``, only the token is new.
 
         Raises:
             Conflict: the id belongs to something else.
+            NotFound: there is no such device profile.
         """
         try:
             async with self.db.tenant_connection(tenant) as tx:
                 device = await self._find_made(tx, device_id, name) if device_id else None
                 if device is None:
-                    device = await self._create_device(tx, device_id or new_id(), name, caller)
+                    made = device_id or new_id()
+                    device = await self.create_in(tx, made, name, caller, profile_id)
                 return device, await self._mint(tx, device, None, caller)
         except UniqueViolation:
             raise Conflict("a device with this id exists") from None
 
-    async def enrol(self, token_text: str, csr_pem: str, caller: Caller) -> Enrolled:
-        """Trade a token and a CSR for a certificate.
+    async def enrol(
+        self, token_text: str, csr_pem: str, caller: Caller, *, label: str | None = None
+    ) -> Enrolled:
+        """Trade a token and a CSR for a certificate, by the rules of the device's profile.
 
         The token's row stays locked while cert_worker signs, and is marked used in the same transaction: a refusal or
         an absent cert_worker rolls back and leaves the token usable.
@@ -121,6 +132,7 @@ class Enrolment:
         Raises:
             Unauthenticated: the token is unknown, used or expired.
             Forbidden: the tenant is suspended; the token stays usable.
+            NotFound: the device's certificates are of another profile than ``label``.
             Malformed, Conflict, Unavailable: what cert_worker said of the CSR, or that it is away.
         """
         token = domain.read_token(token_text)
@@ -130,22 +142,37 @@ class Enrolment:
             if claimed is None:
                 raise domain.not_valid()
             await require_active(tx)  # only whoever holds a good token learns of it
-            signed = await self._sign(token.tenant, claimed.device_id, csr_pem, caller)
+            if label not in {None, claimed.certificate_profile}:
+                raise NotFound("the device's certificates are of another profile")
+            signed = await self.sign(
+                token.tenant, claimed.device_id, csr_pem, caller, claimed.certificate_profile
+            )
             await store.use_token(tx, claimed.token_id, now)
             act = _act(caller, "device.enrol", "device", claimed.device_id)
             await audit.record(tx, act)
         log.info("device_enrolled", device_id=str(claimed.device_id), serial=signed.serial_number)
         return Enrolled(token.tenant, claimed.device_id, signed)
 
-    async def _sign(
-        self, tenant: TenantId, device_id: UUID, csr_pem: str, caller: Caller
+    async def sign(
+        self,
+        tenant: TenantId,
+        device_id: UUID,
+        csr_pem: str,
+        caller: Caller,
+        profile: str = domain.EST_LABEL,
     ) -> events.SignReply:
+        """Have the CA sign for a device that may have a certificate.
+
+        Raises:
+            AppError: what cert_worker said of the CSR, or that it is away.
+        """
         request = events.SignRequest(
             tenant_id=tenant,
             device_id=device_id,
             csr_pem=csr_pem,
             actor_id=str(device_id),
             request_id=caller.request_id,
+            profile=profile,
         )
         try:
             return await self.bus.call(request, events.SignReply, seconds=SIGN_SECONDS)
@@ -159,13 +186,22 @@ class Enrolment:
             raise Conflict("a device with this id and another name exists")
         return device
 
-    async def _create_device(
-        self, tx: TenantTx, device_id: UUID, name: str, caller: Caller
+    async def create_in(
+        self,
+        tx: TenantTx,
+        device_id: UUID,
+        name: str,
+        caller: Caller,
+        profile_id: UUID | None = None,
     ) -> store.Device:
+        """Make a device in the caller's transaction, if the plan has room for it."""
         name = domain.checked_name(name)
         await require_active(tx)
         await _require_room(tx)
-        device = await store.create_device(tx, device_id, name)
+        try:
+            device = await store.create_device(tx, device_id, name, profile_id)
+        except ForeignKeyViolation:
+            raise NotFound("no such device profile") from None
         await audit.record(tx, _act(caller, "device.create", "device", device.device_id))
         event = events.DeviceCreated(
             tenant_id=tx.tenant, at=self.clock(), device_id=device.device_id, name=name

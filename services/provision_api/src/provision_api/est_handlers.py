@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from provision_api import est
-from provision_api.domain import EST_LABEL, not_valid
+from provision_api.domain import not_valid
 from provision_api.enrolment import Caller
 from provision_api.presented import presented
 from pulse_common import events
 from pulse_common.client_address import client_address
-from pulse_common.errors import Malformed, NotFound, Unauthenticated, Unavailable
+from pulse_common.errors import Malformed, Unauthenticated, Unavailable
 from pulse_common.http import problem, read_body
 
 if TYPE_CHECKING:
@@ -59,13 +59,11 @@ class Est:
 
     async def _enrol(self, request: Request) -> Response:
         """The enrolment token is the password of HTTP Basic; the user name means nothing."""
-        if _label(request) != EST_LABEL:
-            raise NotFound(f"enrolment tokens are for the profile {EST_LABEL}")
         token = _password(request)
         csr = await _read_request(request)
         address = client_address(request, self.trusted_proxies)
         caller = Caller(kind="device", id="enrolment-token", address=address)
-        enrolled = await self.enrolment.enrol(token, csr, caller)
+        enrolled = await self.enrolment.enrol(token, csr, caller, label=_label(request))
         return _issued(enrolled.signed)
 
     async def _reenrol(self, request: Request) -> Response:

@@ -9,31 +9,26 @@ import structlog
 from starlette.responses import Response
 
 from provision_api import domain, shapes
+from provision_api.administrators import Administrators
 from provision_api.enrolment import Caller
 from provision_api.presented import presented
 from provision_api.reenrolment import Reenrolment
 from pulse_common import events
 from pulse_common.client_address import client_address
-from pulse_common.errors import Forbidden, Malformed, Unauthenticated
+from pulse_common.errors import Forbidden, Malformed
 from pulse_common.http import parse_model, read_body, read_model
-from pulse_common.identity import Role, TenantId
+from pulse_common.identity import TenantId
 from pulse_common.ids import parse_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from pydantic import BaseModel
     from starlette.requests import Request
 
+    from provision_api.administrators import OnRefusedCall
     from provision_api.enrolment import Enrolled, Enrolment
     from provision_api.renaming import Renaming
     from pulse_common.client_address import Network
     from pulse_common.identity import Principal, TokenVerifier
-
-    OnRefusedCall = Callable[[str, str | None, Unauthenticated], Awaitable[None]]
-    """Told of each refused token: the call, the request that caused it, the reason; must not raise."""
-
-    _WithToken = events.CreateDeviceRequest | events.RenameDeviceRequest | events.MintTokenRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +41,10 @@ class Provisioning:
     trusted_proxies: tuple[Network, ...] = ()
     certificate_proxies: tuple[Network, ...] = ()
     """Whose word about TLS client certificates counts."""
+
+    @property
+    def administrators(self) -> Administrators:
+        return Administrators(self.verifier, self.on_refused_call)
 
     @property
     def reenrolment(self) -> Reenrolment:
@@ -64,8 +63,9 @@ class Provisioning:
     async def post_device(self, request: Request, principal: Principal) -> Response:
         body = await read_model(request, shapes.DeviceBody)
         tenant = _tenant_of(principal, body.tenant_id)
+        profile = None if body.profile_id is None else parse_id(body.profile_id, "profile_id")
         device = await self.enrolment.create_device(
-            tenant, body.name, self._caller(request, principal)
+            tenant, body.name, self._caller(request, principal), profile
         )
         answer = shapes.DeviceAnswer(
             id=device.device_id,
@@ -116,10 +116,9 @@ class Provisioning:
         self, request: events.CreateDeviceRequest
     ) -> events.CreateDeviceReply:
         """The same as the HTTP door, for ui_iot: the person's own token decides, not the caller."""
-        principal = await self._administrator(request)
-        caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
+        tenant, caller = await self.administrators.of(request)
         device, minted = await self.enrolment.create_device_with_token(
-            _tenant_of(principal, None), request.name, caller, request.device_id
+            tenant, request.name, caller, request.device_id, request.profile_id
         )
         return events.CreateDeviceReply(
             device_id=device.device_id,
@@ -132,9 +131,7 @@ class Provisioning:
     async def answer_rename_device(
         self, request: events.RenameDeviceRequest
     ) -> events.RenameDeviceReply:
-        principal = await self._administrator(request)
-        caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
-        tenant = _tenant_of(principal, None)
+        tenant, caller = await self.administrators.of(request)
         device = await self.renaming.rename(
             tenant, request.device_id, request.name, request.version, caller
         )
@@ -143,11 +140,8 @@ class Provisioning:
         )
 
     async def answer_mint_token(self, request: events.MintTokenRequest) -> events.MintTokenReply:
-        principal = await self._administrator(request)
-        caller = Caller(kind="user", id=principal.subject, request_id=request.request_id)
-        minted = await self.enrolment.mint_token(
-            _tenant_of(principal, None), request.device_id, None, caller
-        )
+        tenant, caller = await self.administrators.of(request)
+        minted = await self.enrolment.mint_token(tenant, request.device_id, None, caller)
         return events.MintTokenReply(token=minted.token, expires_at=minted.expires_at)
 
     def _caller(self, request: Request, principal: Principal) -> Caller:
@@ -160,16 +154,6 @@ class Provisioning:
 
     def _address(self, request: Request) -> str | None:
         return client_address(request, self.trusted_proxies)
-
-    async def _administrator(self, request: _WithToken) -> Principal:
-        try:
-            principal = await self.verifier.verify(request.access_token)
-        except Unauthenticated as error:
-            await self.on_refused_call(request.rpc, request.request_id, error)
-            raise
-        if Role.TENANT_ADMIN not in principal.roles:
-            raise Forbidden("only a tenant's administrator may add or change devices")
-        return principal
 
 
 def _tenant_of(principal: Principal, named: str | None) -> TenantId:

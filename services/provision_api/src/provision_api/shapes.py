@@ -23,6 +23,7 @@ class DeviceBody(Body):
 
     name: str
     tenant_id: str | None = None
+    profile_id: str | None = None
 
 
 class TokenBody(Body):

@@ -67,14 +67,16 @@ async def count_devices(tx: TenantTx) -> int:
     return int(row["devices"])
 
 
-async def create_device(tx: TenantTx, device_id: UUID, name: str) -> Device:
+async def create_device(
+    tx: TenantTx, device_id: UUID, name: str, profile_id: UUID | None = None
+) -> Device:
     row = await tx.one(
         """
-        INSERT INTO devices (tenant_id, device_id, name)
-        VALUES (%(tenant_id)s, %(device_id)s, %(name)s)
+        INSERT INTO devices (tenant_id, device_id, name, profile_id)
+        VALUES (%(tenant_id)s, %(device_id)s, %(name)s, %(profile_id)s)
         RETURNING device_id, tenant_id, name, status, created_at, version
         """,
-        {"tenant_id": tx.tenant, "device_id": device_id, "name": name},
+        {"tenant_id": tx.tenant, "device_id": device_id, "name": name, "profile_id": profile_id},
     )
     return Device(**row)
 
@@ -139,6 +141,7 @@ async def create_token(tx: TenantTx, token: NewToken) -> None:
 class UsableToken:
     token_id: UUID
     device_id: UUID
+    certificate_profile: str
 
 
 async def claim_token(tx: TenantTx, digest: bytes, now: datetime) -> UsableToken | None:
@@ -150,7 +153,11 @@ async def claim_token(tx: TenantTx, digest: bytes, now: datetime) -> UsableToken
     """
     row = await tx.one_or_none(
         """
-        SELECT t.token_id, t.device_id
+        SELECT t.token_id, t.device_id,
+               coalesce((SELECT p.certificate_profile
+                           FROM devices d JOIN device_profiles p USING (tenant_id, profile_id)
+                          WHERE d.tenant_id = t.tenant_id AND d.device_id = t.device_id),
+                        'device') AS certificate_profile
           FROM enrolment_tokens t
          WHERE t.token_hash = %(digest)s AND t.used_at IS NULL AND t.expires_at > %(now)s
            AND NOT EXISTS (SELECT FROM certificates c
@@ -160,7 +167,7 @@ async def claim_token(tx: TenantTx, digest: bytes, now: datetime) -> UsableToken
         """,
         {"digest": digest, "now": now},
     )
-    return None if row is None else UsableToken(row["token_id"], row["device_id"])
+    return None if row is None else UsableToken(**row)
 
 
 async def use_token(tx: TenantTx, token_id: UUID, now: datetime) -> None:
