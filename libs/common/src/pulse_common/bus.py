@@ -18,6 +18,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from pydantic import ValidationError
 
 from pulse_common import events, origin
+from pulse_common.acknowledged import Acknowledged
 from pulse_common.errors import BY_CODE, AppError, Unavailable
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class Bus:
     def __init__(self, connection: Client, service: str) -> None:
         self._nc = connection
         self._js: JetStreamContext = connection.jetstream(timeout=PUBLISH_SECONDS)
+        self._stored = Acknowledged(connection, PUBLISH_SECONDS)
         self._service = service
 
     @classmethod
@@ -199,12 +201,7 @@ class Bus:
                 ``message_id`` makes a repeat harmless.
         """
         try:
-            async with asyncio.timeout(PUBLISH_SECONDS):
-                # One inbox for all acknowledgements: half of what a request costs for each.
-                stored = await self._js.publish_async(
-                    subject, data, headers={"Nats-Msg-Id": message_id}
-                )
-                await stored
+            await self._stored.publish(subject, data, {"Nats-Msg-Id": message_id})
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable("the message stream is away") from error
 
