@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from prometheus_client import REGISTRY
 from services.mqtt_authz.tests.revocation_world import World
 
-from mqtt_authz import store, token_store
+from mqtt_authz import store, token_store, tokens
 from mqtt_authz.denials import Denials
 from mqtt_authz.handlers import Gate
 from mqtt_authz.routes import endpoints
@@ -167,6 +168,52 @@ def enrol(superuser: psycopg.Connection, issuer: UUID) -> Enrol:
             der=der,
             not_after=certificate.not_valid_after_utc,
         )
+
+    return make
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    tenant: UUID
+    device: UUID
+    token: UUID
+    text: str
+
+    def body(self, **changes: str) -> dict[str, str]:
+        """An authentication request as EMQX sends it from the listener without certificates."""
+        return {
+            "zone": "device_token",
+            "username": f"{self.tenant}/{self.device}",
+            "clientid": str(self.device),
+            "password": self.text,
+            "peerhost": "192.0.2.7",
+            "cert_common_name": "",
+            "cert_subject": "",
+            "cert_pem": "",
+        } | changes
+
+
+Mint = Callable[[], Held]
+
+
+@pytest.fixture
+def mint(superuser: psycopg.Connection) -> Mint:
+    def make() -> Held:
+        text = tokens.PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip(
+            "="
+        )
+        held = Held(tenant=uuid4(), device=uuid4(), token=uuid4(), text=text)
+        superuser.execute("INSERT INTO tenants (tenant_id, name) VALUES (%s, 'T')", [held.tenant])
+        superuser.execute(
+            "INSERT INTO devices (tenant_id, device_id, name, tokens_allowed) VALUES (%s, %s, 'D', true)",
+            [held.tenant, held.device],
+        )
+        superuser.execute(
+            "INSERT INTO device_tokens (tenant_id, token_id, device_id, token_hash, created_at, created_by, expires_at)"
+            " VALUES (%s, %s, %s, %s, now(), 'alice', now() + interval '1 day')",
+            [held.tenant, held.token, held.device, hashlib.sha256(text.encode()).digest()],
+        )
+        return held
 
     return make
 

@@ -189,6 +189,7 @@ async def test_process_serves_the_broker_cuts_a_session_and_stops(
         code = process.wait(timeout=20)
 
     assert ready.status_code == 200
+    assert ready.json()["events and dry runs"] == "heard and answered"
     assert answered.json()["result"] == "allow"
     assert cut.seconds < 5
     # What a sweep asks meanwhile is another story.

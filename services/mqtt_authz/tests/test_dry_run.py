@@ -16,7 +16,7 @@ from pulse_common.errors import NotFound
 
 if TYPE_CHECKING:
     import psycopg
-    from services.mqtt_authz.tests.conftest import Broker, Enrol, Enrolled
+    from services.mqtt_authz.tests.conftest import Broker, Enrol, Enrolled, Mint
 
     from pulse_common.tenancy import Database
 
@@ -45,7 +45,11 @@ async def test_device_that_may_connect_is_told_by_which_certificate(
     reply = await dry_run.answer(about(enrolled))
 
     assert reply == events.DryRunReply(
-        allowed=True, reason="allowed", rule=None, serial_number=enrolled.serial_number
+        allowed=True,
+        reason="allowed",
+        rule=None,
+        serial_number=enrolled.serial_number,
+        credential="certificate",
     )
 
 
@@ -121,6 +125,60 @@ async def test_dry_run_and_gate_agree(
 
     assert (reply.allowed, reply.reason) == (False, reason)
     assert answer["result"] == "deny"
+
+
+async def test_token_is_judged_when_it_is_what_lets_the_device_in(
+    dry_run: DryRun, mint: Mint
+) -> None:
+    held = mint()
+    tree = f"tenant/{held.tenant}/device/{held.device}"
+    named: dict[str, Any] = {"tenant_id": held.tenant, "device_id": held.device}
+
+    connects = await dry_run.answer(events.DryRunRequest(**named, action="connect"))
+    renews = await dry_run.answer(
+        events.DryRunRequest(**named, action="publish", topic=f"{tree}/cert/renew")
+    )
+    by_certificate = await dry_run.answer(
+        events.DryRunRequest(**named, action="connect", credential="certificate")
+    )
+    later = await dry_run.answer(
+        events.DryRunRequest(**named, action="connect", at=system_clock() + timedelta(days=2))
+    )
+
+    assert (connects.allowed, connects.credential) == (True, "token")
+    assert connects.serial_number == str(held.token)
+    assert (renews.reason, renews.rule) == ("topic_not_allowed", "deny all #")
+    assert (by_certificate.reason, by_certificate.credential) == ("no_certificate", "certificate")
+    assert (later.reason, later.credential) == ("token_expired", "token")
+
+
+async def test_certificate_goes_before_a_token_unless_only_the_token_lets_in(
+    dry_run: DryRun, mint: Mint, enrol: Enrol, superuser: psycopg.Connection
+) -> None:
+    held = mint()
+    enrolled = enrol(held.tenant, held.device)
+
+    both = await dry_run.answer(about(enrolled))
+    superuser.execute(
+        "UPDATE certificates SET status = 'revoked', revoked_at = now(), revocation_reason = 'superseded'"
+        " WHERE device_id = %s",
+        [held.device],
+    )
+    token_alone = await dry_run.answer(about(enrolled))
+    superuser.execute(
+        "UPDATE devices SET tokens_allowed = false WHERE device_id = %s", [held.device]
+    )
+    neither = await dry_run.answer(about(enrolled))
+    token = await dry_run.answer(about(enrolled, credential="token"))
+
+    assert (both.allowed, both.credential) == (True, "certificate")
+    assert (token_alone.allowed, token_alone.credential) == (True, "token")
+    assert (neither.reason, neither.credential) == ("certificate_revoked", "certificate")
+    assert (token.reason, token.credential) == ("tokens_not_allowed", "token")
+
+
+async def test_device_without_a_token_is_told_so(dry_run: DryRun, enrol: Enrol) -> None:
+    assert (await dry_run.answer(about(enrol(), credential="token"))).reason == "no_token"
 
 
 async def test_certificate_that_counts_goes_before_a_longer_one_that_does_not(

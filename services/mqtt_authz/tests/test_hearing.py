@@ -14,6 +14,7 @@ from mqtt_authz.hearing import DEAF_AFTER_SECONDS, Hearing, concerned
 from pulse_common import events
 from pulse_common.bus import Bus
 from pulse_common.clock import system_clock
+from pulse_common.events_profiles import DeviceProfileChanged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -121,13 +122,23 @@ async def test_silence_of_the_server_is_deafness(bus: Bus) -> None:
     assert (before, heard, hearing.stretch()) == (None, 0, None)
 
 
-async def test_event_about_many_devices_is_told_on(bus: Bus, database: Database) -> None:
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.TenantSuspended(tenant_id=TENANT, at=system_clock()),
+        DeviceProfileChanged(
+            tenant_id=TENANT, at=system_clock(), what="changed", profile_id=uuid4()
+        ),
+    ],
+)
+async def test_event_about_many_devices_is_told_on(
+    bus: Bus, database: Database, event: events.Event
+) -> None:
     told = asyncio.Event()
     hearing = Hearing(bus)
     gate = make_gate(database, hearing.stretch)
     await hearing.listen(gate.standings, told.set)
-    suspended = events.TenantSuspended(tenant_id=TENANT, at=system_clock())
-    await bus.publish_stored(suspended.subject, suspended.to_bytes(), message_id=str(uuid4()))
+    await bus.publish_stored(event.subject, event.to_bytes(), message_id=str(uuid4()))
 
     async with asyncio.timeout(10):
         await told.wait()

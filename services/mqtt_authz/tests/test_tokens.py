@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from services.mqtt_authz.tests.conftest import ADMIN_PASSWORD, Broker, Enrol, Enrolled, counted
+from services.mqtt_authz.tests.conftest import (
+    ADMIN_PASSWORD,
+    Broker,
+    Enrol,
+    Enrolled,
+    Held,
+    Mint,
+    counted,
+)
 from services.mqtt_authz.tests.revocation_world import ORDER, World
 
-from mqtt_authz import tokens
 from mqtt_authz.sweep import Sweep
 from mqtt_authz.token_door import MOST_WRONG, WrongTokens
 from pulse_common import events
@@ -27,52 +31,6 @@ if TYPE_CHECKING:
     from pulse_common.tenancy import Database
 
 pytestmark = pytest.mark.anyio
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    tenant: UUID
-    device: UUID
-    token: UUID
-    text: str
-
-    def body(self, **changes: str) -> dict[str, str]:
-        """An authentication request as EMQX sends it from the listener without certificates."""
-        return {
-            "zone": "device_token",
-            "username": f"{self.tenant}/{self.device}",
-            "clientid": str(self.device),
-            "password": self.text,
-            "peerhost": "192.0.2.7",
-            "cert_common_name": "",
-            "cert_subject": "",
-            "cert_pem": "",
-        } | changes
-
-
-Mint = Callable[[], "Held"]
-
-
-@pytest.fixture
-def mint(superuser: psycopg.Connection) -> Mint:
-    def make() -> Held:
-        text = tokens.PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip(
-            "="
-        )
-        held = Held(tenant=uuid4(), device=uuid4(), token=uuid4(), text=text)
-        superuser.execute("INSERT INTO tenants (tenant_id, name) VALUES (%s, 'T')", [held.tenant])
-        superuser.execute(
-            "INSERT INTO devices (tenant_id, device_id, name, tokens_allowed) VALUES (%s, %s, 'D', true)",
-            [held.tenant, held.device],
-        )
-        superuser.execute(
-            "INSERT INTO device_tokens (tenant_id, token_id, device_id, token_hash, created_at, created_by, expires_at)"
-            " VALUES (%s, %s, %s, %s, now(), 'alice', now() + interval '1 day')",
-            [held.tenant, held.token, held.device, hashlib.sha256(text.encode()).digest()],
-        )
-        return held
-
-    return make
 
 
 async def test_token_lets_its_device_in_with_the_device_s_list_but_for_certificates(
@@ -226,6 +184,51 @@ def test_one_network_of_ipv6_counts_as_one_address_and_a_minute_later_as_none() 
     assert not wrong.too_many("2001:db8:0:1::1")
     now[0] = 60.1
     assert not wrong.too_many("2001:db8::1")
+
+
+def go_by_profile(sql: psycopg.Connection, held: Held, *, allowed: bool) -> None:
+    """Turn the device's own switch off, and give it a profile."""
+    profile = uuid4()
+    sql.execute(
+        "INSERT INTO device_profiles (tenant_id, profile_id, name, tokens_allowed) VALUES (%s, %s, 'P', %s)",
+        [held.tenant, profile, allowed],
+    )
+    sql.execute(
+        "UPDATE devices SET tokens_allowed = false, profile_id = %s WHERE device_id = %s",
+        [profile, held.device],
+    )
+
+
+@pytest.mark.parametrize("result", ["allow", "deny"])
+async def test_profile_may_allow_tokens_for_its_devices(
+    broker: Broker, mint: Mint, superuser: psycopg.Connection, result: str
+) -> None:
+    held = mint()
+    go_by_profile(superuser, held, allowed=result == "allow")
+
+    assert (await broker.ask("mqtt-auth", held.body()))["result"] == result
+
+
+async def test_session_of_a_token_ends_when_its_profile_allows_none_any_more(
+    world: World, database: Database, mint: Mint, superuser: psycopg.Connection
+) -> None:
+    held = mint()
+    go_by_profile(superuser, held, allowed=True)
+    world.broker.held.add(held.device)
+    world.broker.serials[held.device] = str(held.token)
+    sweep = Sweep(
+        database=database, broker=world.broker, revocation=world.worker, clock=system_clock
+    )
+
+    allowed = await sweep.cut_unwelcome()
+    superuser.execute(
+        "UPDATE device_profiles SET tokens_allowed = false WHERE tenant_id = %s", [held.tenant]
+    )
+    forbidden = await sweep.cut_unwelcome()
+
+    assert (allowed, forbidden) == (0, 1)
+    assert world.broker.held == set()
+    assert world.broker.banned == {held.device}
 
 
 async def test_revoked_token_means_silence_in_order_and_the_cut_is_recorded(

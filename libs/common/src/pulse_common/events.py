@@ -486,6 +486,9 @@ class MintTokenReply(Wire):
     expires_at: datetime
 
 
+Credential = Literal["certificate", "token"]
+
+
 class DryRunRequest(Call):
     """Ask the broker's gate how it would decide, without anybody connecting.
 
@@ -501,6 +504,8 @@ class DryRunRequest(Call):
     retain: bool = False
     at: datetime | None = None
     """When; None is now.  Dates are judged by it, and states as they are now."""
+    credential: Credential | Literal["any"] = "any"
+    """What the device would show; ``any`` is the one that lets it in, the certificate before the token."""
 
 
 class DryRunReply(Wire):
@@ -510,6 +515,9 @@ class DryRunReply(Wire):
     reason: str
     rule: str | None = None
     serial_number: str | None = None
+    """Of the certificate; of a token, its id."""
+    credential: Credential | None = None
+    """None from a gate of the previous release."""
 
 
 class CommandRequest(Call):

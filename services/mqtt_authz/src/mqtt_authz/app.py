@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mqtt_authz import store, tenant_cuts, token_store
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from mqtt_authz.broker import BrokerAdapter
     from mqtt_authz.domain import Standing
     from mqtt_authz.settings import Settings
     from mqtt_authz.tokens import TokenStanding
+    from pulse_common.health import Readiness
     from pulse_common.runtime import Runtime
 
 NAME = "mqtt_authz"
@@ -60,11 +63,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     )
     runtime.stack.push_async_callback(broker.close)
 
-    revocation = Revocation(database=database, broker=broker, clock=system_clock)
-    for lane in range(LANES):
-        runtime.spawn(f"revocation-{lane}", consume(bus, CONSUMER, revocation.handle))
-    tenants = tenant_cuts.TenantCuts(database=database, broker=broker, clock=system_clock)
-    runtime.spawn("tenant cuts", consume(bus, tenant_cuts.CONSUMER, tenants.handle))
+    revocation = _spawn_cuts(runtime, database, bus, broker)
     runtime.spawn("outbox", Relay(database, bus).run())
 
     hearing = Hearing(bus)
@@ -79,6 +78,9 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
 
     standings = Standings(load=load, hearing=hearing.stretch)
     sweep = Sweep(database=database, broker=broker, revocation=revocation, clock=system_clock)
+    dry_run = DryRun(database=database, clock=system_clock)
+    await bus.answer(events.DryRunRequest, dry_run.answer)
+    # Ends when the server has answered, so that nobody calls this replica ready before its subscriptions are known.
     await hearing.listen(standings, sweep.soon)
     runtime.spawn("sweep", sweep.run())
     runtime.spawn("hearing", hearing.run())
@@ -87,10 +89,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     first_uses = FirstUses(database=database, clock=system_clock)
     runtime.spawn("first uses", first_uses.run())
 
-    dry_run = DryRun(database=database, clock=system_clock)
-    await bus.answer(events.DryRunRequest, dry_run.answer)
-
-    # The message bus is not among them: a gate without it still answers, and taking it away would lock devices out.
+    # The message bus is no condition: a gate without it still answers, and taking it away would lock devices out.
+    runtime.readiness.add("events and dry runs", partial(_tell_hearing, hearing, runtime.readiness))
     gate = Gate(
         standings=standings,
         token_door=TokenDoor(find=find_token, denials=denials, clock=system_clock),
@@ -101,6 +101,24 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     )
     secret = SharedSecret.from_settings(settings)
     return build_app(endpoints(gate, runtime.readiness), secret.authenticate)
+
+
+def _spawn_cuts(
+    runtime: Runtime, database: Database, bus: Bus, broker: BrokerAdapter
+) -> Revocation:
+    revocation = Revocation(database=database, broker=broker, clock=system_clock)
+    for lane in range(LANES):
+        runtime.spawn(f"revocation-{lane}", consume(bus, CONSUMER, revocation.handle))
+    tenants = tenant_cuts.TenantCuts(database=database, broker=broker, clock=system_clock)
+    runtime.spawn("tenant cuts", consume(bus, tenant_cuts.CONSUMER, tenants.handle))
+    return revocation
+
+
+async def _tell_hearing(hearing: Hearing, readiness: Readiness) -> None:
+    heard = hearing.stretch() is not None
+    readiness.note(
+        "events and dry runs", "heard and answered" if heard else "waiting: NATS is away"
+    )
 
 
 async def _connect_bus(settings: Settings, runtime: Runtime) -> Bus:

@@ -34,7 +34,7 @@ class Standing:
     """What the database says of a certificate, its issuer, its device and its tenant.
 
     Whatever speaks against a device belongs here, so that one query finds it, one memory holds it and one event ends
-    it.  A tenant's plan and its unpaid bills do not: a device that exists may come back whatever billing says.
+    it.  A tenant's unpaid bills do not: they change what it may do, not whether its devices may come.
     """
 
     tenant: UUID
@@ -46,6 +46,8 @@ class Standing:
     tenant_active: bool
     awaits_first_use: bool = False
     """A renewal that the device has not connected with yet: the CA wants to hear of it."""
+    in_plan: bool = True
+    """False of a device beyond the number that the tenant's plan includes: it is not let in, and never cut."""
 
     @property
     def good(self) -> bool:
@@ -55,6 +57,7 @@ class Standing:
             and self.issuer_active
             and self.device_active
             and self.tenant_active
+            and self.in_plan
         )
 
     def good_for(self, tenant: UUID, device: UUID) -> bool:
@@ -153,6 +156,8 @@ def _speaks_against(standing: Standing) -> Reason | None:
         return Reason.TENANT_SUSPENDED
     if not standing.device_active:
         return Reason.DEVICE_DISABLED
+    if not standing.in_plan:
+        return Reason.BEYOND_PLAN
     return None
 
 

@@ -17,6 +17,7 @@ import structlog
 
 from pulse_common import events
 from pulse_common.errors import Unavailable
+from pulse_common.events_profiles import DeviceProfileChanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,10 @@ class Hearing:
 
         async def hear(subject: str, data: bytes) -> None:
             if subject in HARMLESS:
+                return
+            if subject == DeviceProfileChanged.subject:
+                # No certificate goes by it and no token is remembered, but sessions of tokens may have to end.
+                on_many()
                 return
             about = concerned(subject, data)
             if about is None:

@@ -25,8 +25,10 @@ class Reason(StrEnum):
     ISSUER_NOT_TRUSTED = "issuer_not_trusted"
     TENANT_SUSPENDED = "tenant_suspended"
     DEVICE_DISABLED = "device_disabled"
+    BEYOND_PLAN = "beyond_plan"
     NO_CERTIFICATE = "no_certificate"
     CERTIFICATE_NOT_WANTED = "certificate_not_wanted"
+    NO_TOKEN = "no_token"  # noqa: S105 -- a reason
     TOKEN_UNKNOWN = "token_unknown"  # noqa: S105 -- a reason
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 -- a reason
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 -- a reason

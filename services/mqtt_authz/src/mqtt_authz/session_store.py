@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
+from mqtt_authz import ways_in
 from mqtt_authz.broker import Session
 from pulse_common.identity import TenantId
 
@@ -33,20 +34,13 @@ _UNCUT_DISABLING = """
                         WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
                           AND c.session_cut_at >= %(disabled_at)s)
 """
-_MAY_CONNECT = """
+_MAY_CONNECT: LiteralString = f"""
     SELECT d.device_id
       FROM devices d
       JOIN tenants t ON t.tenant_id = d.tenant_id
      WHERE d.tenant_id = %(tenant_id)s AND d.device_id = %(device_id)s AND d.status = 'active' AND t.status = 'active'
-       AND (EXISTS (SELECT
-                      FROM certificates c
-                      JOIN issuers i ON i.issuer_id = c.issuer_id
-                     WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
-                       AND c.status = 'valid' AND c.not_after > %(now)s AND i.status NOT IN ('retired', 'revoked'))
-            OR EXISTS (SELECT FROM device_tokens k
-                        WHERE k.tenant_id = d.tenant_id AND k.device_id = d.device_id AND d.tokens_allowed
-                          AND k.revoked_at IS NULL AND k.expires_at > %(now)s))
-"""
+       AND ({ways_in.SOME_WAY})
+"""  # noqa: S608 -- constants of ours
 _CONFIRM_CERTIFICATE = """
     UPDATE certificates SET session_cut_at = %(now)s
      WHERE tenant_id = %(tenant_id)s AND certificate_id = %(certificate_id)s
@@ -55,37 +49,22 @@ _CONFIRM_DEVICE = """
     UPDATE certificates SET session_cut_at = %(now)s
      WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s AND status = 'valid'
 """
-_UNWELCOME = """
+# A plan is not among the reasons: who is connected stays.
+_UNWELCOME: LiteralString = f"""
     SELECT d.tenant_id, w.device_id, w.serial_number, t.status = 'active' AS tenant_active
       FROM unnest(%(devices)s::uuid[], %(serials)s::text[]) AS w (device_id, serial_number)
       JOIN devices d ON d.device_id = w.device_id
       JOIN tenants t ON t.tenant_id = d.tenant_id
      WHERE d.status <> 'active' OR t.status <> 'active'
-        OR NOT EXISTS (SELECT
-                         FROM certificates c
-                         JOIN issuers i ON i.issuer_id = c.issuer_id
-                        WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
-                          AND c.status = 'valid' AND c.not_after > %(now)s AND i.status NOT IN ('retired', 'revoked')
-                          AND w.serial_number IN ('', c.serial_number))
-       AND NOT EXISTS (SELECT FROM device_tokens k
-                        WHERE k.tenant_id = d.tenant_id AND k.device_id = d.device_id AND d.tokens_allowed
-                          AND k.revoked_at IS NULL AND k.expires_at > %(now)s
-                          AND w.serial_number IN ('', k.token_id::text))
-"""
-_WELCOME = """
+        OR NOT ({ways_in.THE_SAME_WAY})
+"""  # noqa: S608 -- constants of ours
+_WELCOME: LiteralString = f"""
     SELECT d.tenant_id, d.device_id
       FROM devices d
       JOIN tenants t ON t.tenant_id = d.tenant_id
      WHERE d.device_id = ANY(%(devices)s) AND d.status = 'active' AND t.status = 'active'
-       AND (EXISTS (SELECT
-                     FROM certificates c
-                     JOIN issuers i ON i.issuer_id = c.issuer_id
-                    WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
-                      AND c.status = 'valid' AND c.not_after > %(now)s AND i.status NOT IN ('retired', 'revoked'))
-            OR EXISTS (SELECT FROM device_tokens k
-                        WHERE k.tenant_id = d.tenant_id AND k.device_id = d.device_id AND d.tokens_allowed
-                          AND k.revoked_at IS NULL AND k.expires_at > %(now)s))
-"""
+       AND ({ways_in.SOME_WAY})
+"""  # noqa: S608 -- constants of ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
+from mqtt_authz import ways_in
 from mqtt_authz.certificate import DeviceCertificate
 from mqtt_authz.domain import Standing
 from pulse_common.identity import TenantId
@@ -15,36 +16,40 @@ if TYPE_CHECKING:
 
     from pulse_common.tenancy import Row, TenantTx, Tx
 
-# For each fingerprint one look-up by its unique index, then three by primary key.
-_STANDINGS = """
+# For each fingerprint one look-up by its unique index, then four by primary key.
+_STANDINGS: LiteralString = f"""
     SELECT c.fingerprint_sha256, c.tenant_id, c.device_id, c.issuer_id,
            c.status = 'valid'  AS certificate_valid,
            i.status NOT IN ('retired', 'revoked') AS issuer_active,
            d.status = 'active' AS device_active,
            t.status = 'active' AS tenant_active,
-           c.renewal AND c.first_used_at IS NULL AS awaits_first_use
+           c.renewal AND c.first_used_at IS NULL AS awaits_first_use,
+           {ways_in.IN_PLAN}
       FROM certificates c
       JOIN issuers i ON i.issuer_id = c.issuer_id
       JOIN devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
       JOIN tenants t ON t.tenant_id = c.tenant_id
+           {ways_in.PLAN}
      WHERE c.fingerprint_sha256 = ANY(%(fingerprints)s)
-"""
+"""  # noqa: S608 -- constants of ours
 # The certificate that a device would show: one that counts before one that does not, the longest first.
-_CERTIFICATE = """
+_CERTIFICATE: LiteralString = f"""
     SELECT d.tenant_id, d.device_id, c.issuer_id, c.serial_number, c.fingerprint_sha256, c.not_before, c.not_after,
            c.status = 'valid'  AS certificate_valid,
            i.status NOT IN ('retired', 'revoked') AS issuer_active,
            d.status = 'active' AS device_active,
            t.status = 'active' AS tenant_active,
-           c.renewal AND c.first_used_at IS NULL AS awaits_first_use
+           c.renewal AND c.first_used_at IS NULL AS awaits_first_use,
+           {ways_in.IN_PLAN}
       FROM devices d
       JOIN tenants t ON t.tenant_id = d.tenant_id
       LEFT JOIN certificates c ON c.tenant_id = d.tenant_id AND c.device_id = d.device_id
       LEFT JOIN issuers i ON i.issuer_id = c.issuer_id
+           {ways_in.PLAN}
      WHERE d.tenant_id = %(tenant_id)s AND d.device_id = %(device_id)s
      ORDER BY (c.status = 'valid') DESC NULLS LAST, c.not_after DESC
      LIMIT 1
-"""
+"""  # noqa: S608 -- constants of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +94,5 @@ def _standing(row: Row) -> Standing:
         device_active=row["device_active"],
         tenant_active=row["tenant_active"],
         awaits_first_use=row["awaits_first_use"],
+        in_plan=row["in_plan"],
     )

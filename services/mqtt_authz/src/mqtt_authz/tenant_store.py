@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
+
+from mqtt_authz import ways_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,18 +18,12 @@ _TAKE_TURN = """
     SELECT pg_try_advisory_xact_lock(hashtextextended('pulse.tenant_cut.' || %(tenant_id)s::uuid::text, 0)) AS taken
 """
 _IS_ACTIVE = "SELECT status = 'active' AS active FROM tenants WHERE tenant_id = %(tenant_id)s"
-_DEVICES = """
+_DEVICES: LiteralString = f"""
     SELECT d.device_id
       FROM devices d
-     WHERE d.tenant_id = %(tenant_id)s AND d.status = 'active'
-       AND (EXISTS (SELECT FROM certificates c
-                    WHERE c.tenant_id = d.tenant_id AND c.device_id = d.device_id
-                      AND c.status = 'valid' AND c.not_after > %(now)s)
-            OR EXISTS (SELECT FROM device_tokens k
-                        WHERE k.tenant_id = d.tenant_id AND k.device_id = d.device_id AND d.tokens_allowed
-                          AND k.revoked_at IS NULL AND k.expires_at > %(now)s))
+     WHERE d.tenant_id = %(tenant_id)s AND d.status = 'active' AND ({ways_in.SOME_WAY})
      ORDER BY d.device_id
-"""
+"""  # noqa: S608 -- constants of ours
 
 
 async def take_turn(tx: TenantTx) -> bool:

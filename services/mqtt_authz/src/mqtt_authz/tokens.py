@@ -38,6 +38,7 @@ class TokenStanding:
     tokens_allowed: bool
     device_active: bool
     tenant_active: bool
+    in_plan: bool
 
 
 def digest_of(connect: Connect) -> bytes | Denied:
@@ -54,7 +55,13 @@ def admit(connect: Connect, standing: TokenStanding | None, now: datetime) -> Ad
     """Let the holder of a token in, under the names of the token's own device."""
     if standing is None:
         return Denied(Reason.TOKEN_UNKNOWN)
-    refused = _check_names(connect, standing) or _speaks_against(standing, now)
+    refused = _check_names(connect, standing)
+    return refused or admit_own(standing, now)
+
+
+def admit_own(standing: TokenStanding, now: datetime) -> Admitted | Denied:
+    """Let in a device that shows the token under its own names."""
+    refused = _speaks_against(standing, now)
     if refused is not None:
         return refused
     whose = Whose(standing.tenant, standing.device, str(standing.token))
@@ -72,14 +79,12 @@ def _check_names(connect: Connect, standing: TokenStanding) -> Denied | None:
 
 
 def _speaks_against(standing: TokenStanding, now: datetime) -> Denied | None:
-    if standing.revoked:
-        return Denied(Reason.TOKEN_REVOKED)
-    if int(standing.expires_at.timestamp()) <= now.timestamp():
-        return Denied(Reason.TOKEN_EXPIRED)
-    if not standing.tokens_allowed:
-        return Denied(Reason.TOKENS_NOT_ALLOWED)
-    if not standing.tenant_active:
-        return Denied(Reason.TENANT_SUSPENDED)
-    if not standing.device_active:
-        return Denied(Reason.DEVICE_DISABLED)
-    return None
+    checks = (
+        (standing.revoked, Reason.TOKEN_REVOKED),
+        (int(standing.expires_at.timestamp()) <= now.timestamp(), Reason.TOKEN_EXPIRED),
+        (not standing.tokens_allowed, Reason.TOKENS_NOT_ALLOWED),
+        (not standing.tenant_active, Reason.TENANT_SUSPENDED),
+        (not standing.device_active, Reason.DEVICE_DISABLED),
+        (not standing.in_plan, Reason.BEYOND_PLAN),
+    )
+    return next((Denied(reason) for against, reason in checks if against), None)
