@@ -333,6 +333,94 @@ $_$;
 
 ALTER FUNCTION public.purge_tenant(target uuid) OWNER TO pulse_owner;
 
+CREATE TABLE public.alert_rules (
+    tenant_id uuid NOT NULL,
+    rule_id uuid NOT NULL,
+    name text NOT NULL,
+    kind text NOT NULL,
+    device_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    group_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    metric text,
+    direction text,
+    raise_at double precision,
+    clear_at double precision,
+    hold_seconds integer DEFAULT 0 NOT NULL,
+    silent_seconds integer,
+    by_mail boolean DEFAULT false NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    watching_since timestamp with time zone NOT NULL,
+    mailed_at timestamp with time zone,
+    CONSTRAINT alert_rules_check CHECK (((kind = 'absence'::text) = (silent_seconds IS NOT NULL))),
+    CONSTRAINT alert_rules_check1 CHECK (((kind = 'absence'::text) = (num_nonnulls(metric, direction, raise_at, clear_at) = 0))),
+    CONSTRAINT alert_rules_check2 CHECK (((kind = 'absence'::text) OR (num_nonnulls(metric, direction, raise_at, clear_at) = 4))),
+    CONSTRAINT alert_rules_check3 CHECK (((direction IS DISTINCT FROM 'above'::text) OR (clear_at <= raise_at))),
+    CONSTRAINT alert_rules_check4 CHECK (((direction IS DISTINCT FROM 'below'::text) OR (clear_at >= raise_at))),
+    CONSTRAINT alert_rules_device_ids_check CHECK ((cardinality(device_ids) <= 500)),
+    CONSTRAINT alert_rules_direction_check CHECK ((direction = ANY (ARRAY['above'::text, 'below'::text]))),
+    CONSTRAINT alert_rules_group_ids_check CHECK ((cardinality(group_ids) <= 50)),
+    CONSTRAINT alert_rules_hold_seconds_check CHECK (((hold_seconds >= 0) AND (hold_seconds <= 86400))),
+    CONSTRAINT alert_rules_kind_check CHECK ((kind = ANY (ARRAY['threshold'::text, 'rate'::text, 'absence'::text]))),
+    CONSTRAINT alert_rules_metric_check CHECK (((length(metric) >= 1) AND (length(metric) <= 64))),
+    CONSTRAINT alert_rules_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT alert_rules_silent_seconds_check CHECK (((silent_seconds >= 60) AND (silent_seconds <= 2592000)))
+);
+
+ALTER TABLE ONLY public.alert_rules FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alert_rules OWNER TO pulse_owner;
+
+CREATE TABLE public.alert_states (
+    tenant_id uuid NOT NULL,
+    rule_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    pending_since timestamp with time zone,
+    changed_ts timestamp with time zone,
+    last_ts timestamp with time zone,
+    last_value double precision
+);
+
+ALTER TABLE ONLY public.alert_states FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alert_states OWNER TO pulse_owner;
+
+CREATE TABLE public.alert_watch (
+    name text NOT NULL,
+    looked_at timestamp with time zone NOT NULL,
+    seeing_since timestamp with time zone NOT NULL,
+    CONSTRAINT alert_watch_name_check CHECK ((name = 'absence'::text))
+);
+
+ALTER TABLE ONLY public.alert_watch FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alert_watch OWNER TO pulse_owner;
+
+CREATE TABLE public.alerts (
+    tenant_id uuid NOT NULL,
+    alert_id uuid NOT NULL,
+    rule_id uuid NOT NULL,
+    rule_name text NOT NULL,
+    kind text NOT NULL,
+    device_id uuid NOT NULL,
+    metric text,
+    value double precision,
+    raised_at timestamp with time zone NOT NULL,
+    cleared_at timestamp with time zone,
+    clear_reason text,
+    acknowledged_at timestamp with time zone,
+    acknowledged_by text,
+    told_at timestamp with time zone,
+    CONSTRAINT alerts_check CHECK (((cleared_at IS NULL) = (clear_reason IS NULL))),
+    CONSTRAINT alerts_check1 CHECK (((acknowledged_at IS NULL) = (acknowledged_by IS NULL))),
+    CONSTRAINT alerts_clear_reason_check CHECK ((clear_reason = ANY (ARRAY['recovered'::text, 'rule_changed'::text, 'device_gone'::text]))),
+    CONSTRAINT alerts_kind_check CHECK ((kind = ANY (ARRAY['threshold'::text, 'rate'::text, 'absence'::text])))
+);
+
+ALTER TABLE ONLY public.alerts FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alerts OWNER TO pulse_owner;
+
 CREATE TABLE public.audit_cursors (
     place text NOT NULL,
     seal_id bigint NOT NULL
@@ -1184,7 +1272,7 @@ CREATE TABLE public.limit_receipts (
     refills_at timestamp with time zone NOT NULL,
     messages bigint NOT NULL,
     bytes bigint NOT NULL,
-    CONSTRAINT limit_receipts_bucket_check CHECK ((bucket = ANY (ARRAY['device_messages'::text, 'device_bytes'::text, 'tenant_messages'::text, 'tenant_bytes'::text]))),
+    CONSTRAINT limit_receipts_bucket_check CHECK ((bucket = ANY (ARRAY['device_messages'::text, 'device_bytes'::text, 'tenant_messages'::text, 'tenant_bytes'::text, 'tenant_month'::text]))),
     CONSTRAINT limit_receipts_bytes_check CHECK ((bytes >= 0)),
     CONSTRAINT limit_receipts_messages_check CHECK ((messages > 0)),
     CONSTRAINT limit_receipts_outcome_check CHECK ((outcome = ANY (ARRAY['dropped'::text, 'deferred'::text])))
@@ -1310,6 +1398,8 @@ CREATE TABLE public.refused_messages (
     received_at timestamp with time zone NOT NULL,
     size_bytes integer NOT NULL,
     payload bytea NOT NULL,
+    detail text,
+    CONSTRAINT refused_messages_detail_check CHECK ((length(detail) <= 300)),
     CONSTRAINT refused_messages_kind_check CHECK ((kind = ANY (ARRAY['telemetry'::text, 'state'::text, 'command/ack'::text]))),
     CONSTRAINT refused_messages_payload_check CHECK ((length(payload) <= 4096)),
     CONSTRAINT refused_messages_reason_check CHECK ((reason ~ '^[a-z_]{1,40}$'::text)),
@@ -1568,6 +1658,18 @@ ALTER TABLE ONLY public.audit_log ATTACH PARTITION public.audit_log_default DEFA
 
 ALTER TABLE ONLY public.telemetry ATTACH PARTITION public.telemetry_default DEFAULT;
 
+ALTER TABLE ONLY public.alert_rules
+    ADD CONSTRAINT alert_rules_pkey PRIMARY KEY (tenant_id, rule_id);
+
+ALTER TABLE ONLY public.alert_states
+    ADD CONSTRAINT alert_states_pkey PRIMARY KEY (tenant_id, rule_id, device_id);
+
+ALTER TABLE ONLY public.alert_watch
+    ADD CONSTRAINT alert_watch_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_pkey PRIMARY KEY (tenant_id, alert_id);
+
 ALTER TABLE ONLY public.audit_cursors
     ADD CONSTRAINT audit_cursors_pkey PRIMARY KEY (place);
 
@@ -1796,6 +1898,14 @@ ALTER TABLE ONLY public.used_logout_tokens
 ALTER TABLE ONLY public.web_sessions
     ADD CONSTRAINT web_sessions_pkey PRIMARY KEY (session_hash);
 
+CREATE INDEX alert_rules_absence ON public.alert_rules USING btree (tenant_id, rule_id) WHERE ((kind = 'absence'::text) AND enabled);
+
+CREATE INDEX alert_states_by_device ON public.alert_states USING btree (tenant_id, device_id);
+
+CREATE INDEX alerts_by_time ON public.alerts USING btree (tenant_id, raised_at DESC, alert_id DESC);
+
+CREATE UNIQUE INDEX alerts_open ON public.alerts USING btree (tenant_id, rule_id, device_id) WHERE (cleared_at IS NULL);
+
 CREATE INDEX audit_log_by_device ON ONLY public.audit_log USING btree (tenant_id, ((details ->> 'device_id'::text)), at DESC) WHERE ((details ->> 'device_id'::text) IS NOT NULL);
 
 CREATE INDEX audit_log_by_object ON ONLY public.audit_log USING btree (tenant_id, object_id, at DESC);
@@ -1939,6 +2049,18 @@ ALTER INDEX public.audit_log_by_object ATTACH PARTITION public.audit_log_default
 ALTER INDEX public.audit_log_by_transaction ATTACH PARTITION public.audit_log_default_xid_tenant_id_idx;
 
 ALTER INDEX public.telemetry_pkey ATTACH PARTITION public.telemetry_default_pkey;
+
+ALTER TABLE ONLY public.alert_rules
+    ADD CONSTRAINT alert_rules_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.alert_states
+    ADD CONSTRAINT alert_states_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.alert_states
+    ADD CONSTRAINT alert_states_tenant_id_rule_id_fkey FOREIGN KEY (tenant_id, rule_id) REFERENCES public.alert_rules(tenant_id, rule_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
 ALTER TABLE ONLY public.billing_changes
     ADD CONSTRAINT billing_changes_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
@@ -2098,6 +2220,14 @@ ALTER TABLE ONLY public.session_conflicts
 
 ALTER TABLE ONLY public.tenant_access_policies
     ADD CONSTRAINT tenant_access_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE public.alert_rules ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alert_states ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alert_watch ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.alerts ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY audit_append ON public.audit_log FOR INSERT TO pulse_audit WITH CHECK (true);
 
@@ -2287,15 +2417,45 @@ ALTER TABLE public.hardware_ids ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY ingest_delete ON public.alert_rules FOR DELETE TO pulse_ingest USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ingest_delete ON public.alerts FOR DELETE TO pulse_ingest USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ingest_event ON public.outbox FOR INSERT TO pulse_ingest WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ingest_insert ON public.alert_rules FOR INSERT TO pulse_ingest WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ingest_insert ON public.alerts FOR INSERT TO pulse_ingest WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ingest_own ON public.alert_states TO pulse_ingest USING (true) WITH CHECK (true);
+
+CREATE POLICY ingest_own ON public.alert_watch TO pulse_ingest USING (true) WITH CHECK (true);
+
 CREATE POLICY ingest_own ON public.commands TO pulse_ingest USING (true) WITH CHECK (true);
 
 CREATE POLICY ingest_own ON public.limit_receipts TO pulse_ingest USING (true) WITH CHECK (true);
 
 CREATE POLICY ingest_own ON public.refused_messages TO pulse_ingest USING (true) WITH CHECK (true);
 
+CREATE POLICY ingest_read ON public.alert_rules FOR SELECT TO pulse_ingest USING (true);
+
+CREATE POLICY ingest_read ON public.alerts FOR SELECT TO pulse_ingest USING (true);
+
 CREATE POLICY ingest_read ON public.billing_entitlements FOR SELECT TO pulse_ingest USING (true);
 
+CREATE POLICY ingest_read ON public.billing_usage FOR SELECT TO pulse_ingest USING (true);
+
+CREATE POLICY ingest_read ON public.device_group_members FOR SELECT TO pulse_ingest USING (true);
+
+CREATE POLICY ingest_read ON public.device_profiles FOR SELECT TO pulse_ingest USING (true);
+
 CREATE POLICY ingest_read ON public.devices FOR SELECT TO pulse_ingest USING (true);
+
+CREATE POLICY ingest_record ON public.audit_log FOR INSERT TO pulse_ingest WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ingest_update ON public.alert_rules FOR UPDATE TO pulse_ingest USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY ingest_update ON public.alerts FOR UPDATE TO pulse_ingest USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY ingest_write ON public.device_last_state TO pulse_ingest USING (true) WITH CHECK (true);
 
@@ -2485,6 +2645,12 @@ ALTER TABLE public.telemetry_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.tenant_access_policies ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY tenant_isolation ON public.alert_rules TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.alert_states TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
+CREATE POLICY tenant_isolation ON public.alerts TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.audit_log TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.audit_log_default TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
@@ -2634,6 +2800,17 @@ GRANT ALL ON FUNCTION public.ensure_telemetry_partitions(days_ahead integer) TO 
 REVOKE ALL ON FUNCTION public.purge_tenant(target uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_tenant(target uuid) TO pulse_operator_write;
 
+GRANT SELECT ON TABLE public.alert_rules TO pulse_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_rules TO pulse_ingest;
+
+GRANT SELECT ON TABLE public.alert_states TO pulse_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_states TO pulse_ingest;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.alert_watch TO pulse_ingest;
+
+GRANT SELECT ON TABLE public.alerts TO pulse_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alerts TO pulse_ingest;
+
 GRANT SELECT,INSERT ON TABLE public.audit_cursors TO pulse_seal;
 GRANT SELECT ON TABLE public.audit_cursors TO pulse_operator_read;
 
@@ -2650,6 +2827,7 @@ GRANT INSERT ON TABLE public.audit_log TO pulse_operator_write;
 GRANT INSERT ON TABLE public.audit_log TO pulse_operator_data;
 GRANT SELECT ON TABLE public.audit_log TO pulse_seal;
 GRANT INSERT ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT ON TABLE public.audit_log TO pulse_ingest;
 
 GRANT SELECT ON TABLE public.audit_seal_runs TO pulse_operator_read;
 GRANT SELECT,INSERT ON TABLE public.audit_seal_runs TO pulse_seal;
@@ -2707,6 +2885,14 @@ GRANT SELECT ON TABLE public.billing_subscriptions TO pulse_operator_read;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_usage TO pulse_billing;
 GRANT SELECT ON TABLE public.billing_usage TO pulse_app;
 GRANT SELECT ON TABLE public.billing_usage TO pulse_operator_read;
+
+GRANT SELECT(tenant_id) ON TABLE public.billing_usage TO pulse_ingest;
+
+GRANT SELECT(metric) ON TABLE public.billing_usage TO pulse_ingest;
+
+GRANT SELECT(day) ON TABLE public.billing_usage TO pulse_ingest;
+
+GRANT SELECT(amount) ON TABLE public.billing_usage TO pulse_ingest;
 
 GRANT SELECT ON TABLE public.broker_denials TO pulse_app;
 GRANT SELECT ON TABLE public.broker_denials TO pulse_operator_read;
@@ -2832,6 +3018,7 @@ GRANT UPDATE(device_id) ON TABLE public.device_arrivals TO pulse_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.device_group_members TO pulse_app;
 GRANT SELECT ON TABLE public.device_group_members TO pulse_operator_data;
+GRANT SELECT ON TABLE public.device_group_members TO pulse_ingest;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_groups TO pulse_app;
 GRANT SELECT ON TABLE public.device_groups TO pulse_operator_data;
@@ -2858,10 +3045,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_profiles TO pulse_app;
 GRANT SELECT ON TABLE public.device_profiles TO pulse_operator_data;
 
 GRANT SELECT(tenant_id) ON TABLE public.device_profiles TO pulse_authz;
+GRANT SELECT(tenant_id) ON TABLE public.device_profiles TO pulse_ingest;
 
 GRANT SELECT(profile_id) ON TABLE public.device_profiles TO pulse_authz;
+GRANT SELECT(profile_id) ON TABLE public.device_profiles TO pulse_ingest;
 
 GRANT SELECT(tokens_allowed) ON TABLE public.device_profiles TO pulse_authz;
+
+GRANT SELECT(telemetry_schema) ON TABLE public.device_profiles TO pulse_ingest;
 
 GRANT SELECT,INSERT ON TABLE public.device_rescues TO pulse_app;
 
@@ -2918,10 +3109,13 @@ GRANT SELECT(device_id) ON TABLE public.devices TO pulse_ingest;
 GRANT SELECT(device_id) ON TABLE public.devices TO pulse_operator_read;
 GRANT SELECT(device_id) ON TABLE public.devices TO pulse_billing;
 
+GRANT SELECT(name) ON TABLE public.devices TO pulse_ingest;
+
 GRANT UPDATE(status) ON TABLE public.devices TO pulse_ca;
 GRANT SELECT(status) ON TABLE public.devices TO pulse_authz;
 GRANT SELECT(status) ON TABLE public.devices TO pulse_operator_read;
 GRANT SELECT(status) ON TABLE public.devices TO pulse_billing;
+GRANT SELECT(status) ON TABLE public.devices TO pulse_ingest;
 
 GRANT SELECT(created_at) ON TABLE public.devices TO pulse_operator_read;
 GRANT SELECT(created_at) ON TABLE public.devices TO pulse_billing;
@@ -2930,6 +3124,7 @@ GRANT SELECT(created_at) ON TABLE public.devices TO pulse_authz;
 GRANT SELECT(tokens_allowed) ON TABLE public.devices TO pulse_authz;
 
 GRANT SELECT(profile_id) ON TABLE public.devices TO pulse_authz;
+GRANT SELECT(profile_id) ON TABLE public.devices TO pulse_ingest;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.enrolment_profiles TO pulse_app;
 
@@ -3027,6 +3222,7 @@ GRANT INSERT ON TABLE public.outbox TO pulse_provision;
 GRANT SELECT,DELETE ON TABLE public.outbox TO pulse_outbox;
 GRANT INSERT ON TABLE public.outbox TO pulse_operator_write;
 GRANT INSERT ON TABLE public.outbox TO pulse_billing;
+GRANT INSERT ON TABLE public.outbox TO pulse_ingest;
 
 GRANT SELECT(tenant_id) ON TABLE public.outbox TO pulse_operator_read;
 

@@ -71,6 +71,58 @@ async def test_of_parallel_deliveries_one_has_an_effect(billing: Billing) -> Non
     assert billing.account.asked("/v1/subscriptions/") == 1
 
 
+async def test_the_first_events_of_a_customer_may_come_at_once(billing: Billing) -> None:
+    tenant, customer = await billing.make_customer()
+    subscription = billing.account.subscribe(customer)
+    billing.account.set(delay=0.2)
+
+    answers = await asyncio.gather(
+        *(billing.send(subscription_event(subscription, customer)) for _ in range(4))
+    )
+
+    assert answers == [200] * 4
+    outcomes = "SELECT home_tenant_id, outcome FROM stripe_events WHERE customer_id = %s"
+    assert billing.all(outcomes, customer) == [(tenant, "handled")] * 4
+
+
+async def test_a_burst_of_events_about_one_subscription_asks_stripe_twice_and_tells_each_notice(
+    billing: Billing,
+) -> None:
+    tenant, customer, subscription = await billing.make_subscriber()
+    billing.account.change_plan(subscription, "price_business")
+    billing.account.set(delay=0.2, asked=[])
+    types = ["customer.subscription.updated", "invoice.paid", "invoice.finalized"] * 3
+    bodies = [
+        subscription_event(subscription, customer, each)
+        for each in [*types, "customer.subscription.trial_will_end"]
+    ]
+
+    answers = await asyncio.gather(*(billing.send(body) for body in bodies))
+
+    assert answers == [200] * 10
+    # The first asks; of the others that came after that one asks for all, since all came before it asked.
+    assert billing.account.asked("/v1/subscriptions/") <= 2
+    assert billing.held(tenant) == ("business", "full", 1000)
+    assert billing.notices(tenant) == ["trial_will_end"]
+    handled = "SELECT count(*) FROM stripe_events WHERE home_tenant_id = %s AND outcome = 'handled'"
+    assert billing.all(handled, tenant) == [(11,)]
+
+
+async def test_what_came_after_stripe_was_asked_asks_again(billing: Billing) -> None:
+    tenant, customer, subscription = await billing.make_subscriber()
+    billing.account.set(late=0.5, asked=[])
+    early = asyncio.create_task(billing.send(subscription_event(subscription, customer)))
+    while not billing.account.asked(f"GET /v1/subscriptions/{subscription}"):  # noqa: ASYNC110 -- another process
+        await asyncio.sleep(0.01)
+    billing.account.change_plan(subscription, "price_business")
+
+    later = await billing.send(subscription_event(subscription, customer))
+
+    assert (await early, later) == (200, 200)
+    assert billing.account.asked("GET /v1/subscriptions/") == 2
+    assert billing.held(tenant) == ("business", "full", 1000)
+
+
 async def test_events_of_one_second_in_the_wrong_order_end_with_what_stripe_has(
     billing: Billing,
 ) -> None:

@@ -11,6 +11,7 @@ from billing_webhooks import entitlement_store
 from billing_webhooks.domain import Dunning
 from billing_webhooks.entitling import Entitling
 from billing_webhooks.handlers import Webhooks
+from billing_webhooks.homes import Homes
 from billing_webhooks.links import Links
 from billing_webhooks.operators import Operators
 from billing_webhooks.processing import Processing
@@ -119,8 +120,12 @@ def _processing(
         api=api,
         entitling=entitling,
         prices=settings.prices(),
-        livemode=settings.livemode,
-        test_clocks=settings.stripe_test_clocks,
+        homes=Homes(
+            db=database,
+            api=api,
+            livemode=settings.livemode,
+            test_clocks=settings.stripe_test_clocks,
+        ),
     )
 
 

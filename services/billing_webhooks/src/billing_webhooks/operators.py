@@ -69,7 +69,7 @@ class Operators:
             raise Unavailable("billing is off here")
         tenant = await self._home(request.stripe_event_id)
         event = await self.processing.api.event(request.stripe_event_id)
-        tenant = tenant or await self.processing.find_tenant(event)
+        tenant = await self.processing.homes.find(event, tenant)
         if tenant is None:
             raise NotFound("the event's customer is nobody's here")
         async with self._tenant(tenant) as tx:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import structlog
 
@@ -12,13 +12,14 @@ from billing_webhooks import domain, store
 from billing_webhooks.stripe_shapes import id_of
 from pulse_common.errors import NotFound
 from pulse_common.identity import TenantId
-from pulse_common.tenancy import UniqueViolation
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
 
     from billing_webhooks.domain import StripeEvent, Subscription
     from billing_webhooks.entitling import Entitling
+    from billing_webhooks.homes import Homes
     from billing_webhooks.stripe_api import StripeApi
     from pulse_common.tenancy import Database, Row, TenantTx, Tx
 
@@ -37,7 +38,11 @@ NO_TENANT = "no_tenant"
 GONE = "gone"
 #: The objects do not belong together: nothing was done.
 MISMATCH = "mismatch"
-MOST_HOMES = 100_000
+MOST_REMEMBERED = 100_000
+#: Types whose whole effect is their subscription, fetched anew, and a notice.
+POINTING = frozenset(
+    kind for kind in domain.MEANINGFUL if kind.startswith(("customer.subscription.", "invoice."))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +51,9 @@ class Processing:
     api: StripeApi
     entitling: Entitling
     prices: dict[str, str]
-    livemode: bool
-    test_clocks: bool = False
-    _homes: dict[str, UUID] = field(default_factory=dict)
-    """Whose each customer is: it never becomes another tenant's."""
+    homes: Homes
+    _asked_at: dict[tuple[UUID, str], float] = field(default_factory=dict)
+    """When Stripe was last asked for a subscription, of the answers that are committed."""
 
     async def process(self, event: StripeEvent, source: str = "webhook") -> str:
         """Handle ``event`` unless that was done; return how it ended.
@@ -57,46 +61,69 @@ class Processing:
         Raises:
             Unavailable: nothing was done; Stripe sends the event again.
         """
-        if event.livemode != self.livemode:
+        arrived_at = time.monotonic()
+        if event.livemode != self.homes.livemode:
             return OTHER_MODE
-        tenant = self._homes.get(event.customer_id or "")
+        tenant = self.homes.known(event)
         if tenant is None:
             async with self.db.service_connection("pulse_billing") as tx:
                 placed = await store.place(tx, event)
             if placed["handled"]:
                 return DUPLICATE
-            tenant = placed["tenant_id"] or await self.find_tenant(event)
-            self._remember(event.customer_id, tenant)
+            tenant = await self.homes.find(event, placed["tenant_id"])
         if tenant is None:
             async with self.db.service_connection("pulse_billing") as tx:
                 return await self._claim_only(tx, event, source)
-        async with self._tenant(tenant) as tenant_tx:
-            if not await store.claim(tenant_tx, event, tenant, source):
+        return await self._process_for(tenant, event, source, arrived_at)
+
+    async def _process_for(
+        self, tenant: UUID, event: StripeEvent, source: str, arrived_at: float
+    ) -> str:
+        async with self._tenant(tenant) as tx:
+            held = await store.claim(tx, event, tenant, source)
+            if held is None:
                 return DUPLICATE
-            outcome = await self.handle(tenant_tx, event)
+            if self._was_asked_since(tenant, event, arrived_at):
+                await self._tell(tx, event)
+                return HANDLED
+            asked_at = time.monotonic()
+            outcome = await self.handle(tx, event, held)
             if outcome != HANDLED:
-                await store.settle(tenant_tx, event.event_id, outcome)
+                await store.settle(tx, event.event_id, outcome)
+        if outcome == HANDLED:
+            self._note_asked(tenant, event, asked_at)
         return outcome
 
-    def _remember(self, customer_id: str | None, tenant: UUID | None) -> None:
-        if customer_id is None or tenant is None:
+    def _was_asked_since(self, tenant: UUID, event: StripeEvent, arrived_at: float) -> bool:
+        """Whether what the event tells of is stored already: Stripe was asked after it had come.
+
+        One purchase makes many events at once: those that wait for the tenant's lock need no answers of their own.
+        """
+        asked_at = self._asked_at.get((tenant, event.subscription_id or ""), 0.0)
+        return event.event_type in POINTING and asked_at > arrived_at
+
+    def _note_asked(self, tenant: UUID, event: StripeEvent, asked_at: float) -> None:
+        if event.subscription_id is None or event.event_type not in POINTING:
             return
-        if len(self._homes) >= MOST_HOMES:
-            self._homes.clear()
-        self._homes[customer_id] = tenant
+        if len(self._asked_at) >= MOST_REMEMBERED:
+            self._asked_at.clear()
+        self._asked_at[tenant, event.subscription_id] = asked_at
 
     def _tenant(self, tenant: UUID) -> AbstractAsyncContextManager[TenantTx]:
         return self.db.service_tenant_connection("pulse_billing", TenantId(tenant))
 
     async def _claim_only(self, tx: Tx, event: StripeEvent, source: str) -> str:
-        if not await store.claim(tx, event, None, source):
+        if await store.claim(tx, event, None, source) is None:
             return DUPLICATE
         await store.settle(tx, event.event_id, NO_TENANT)
         log.warning("stripe_customer_unknown", event_id=event.event_id, type=event.event_type)
         return NO_TENANT
 
-    async def handle(self, tx: TenantTx, event: StripeEvent) -> str:
-        """Do what the event is about, with what Stripe says now; the tenant must be locked.  Also for a replay."""
+    async def handle(self, tx: TenantTx, event: StripeEvent, held: Row | None = None) -> str:
+        """Do what the event is about, with what Stripe says now; the tenant must be locked.  Also for a replay.
+
+        ``held`` is what ``store.standing`` says of the event's subscription, when that is known.
+        """
         match event.event_type:
             case "charge.dispute.created":
                 outcome = HANDLED
@@ -106,8 +133,8 @@ class Processing:
                 outcome = await self._refresh_features(tx)
             case "checkout.session.completed":
                 outcome = await self._after_checkout(tx, event)
-            case _:
-                outcome = await self._refresh_pointed(tx, event)
+            case _:  # one of POINTING
+                outcome = await self._refresh_pointed(tx, event, held)
         if outcome not in {HANDLED, UNCHANGED}:
             return outcome
         await self._tell(tx, event)
@@ -115,27 +142,29 @@ class Processing:
             await self.entitling.apply(tx, cause=event.event_type, event_id=event.event_id)
         return HANDLED
 
-    async def refresh(self, tx: TenantTx, subscription_id: str, event_id: str | None = None) -> str:
+    async def refresh(
+        self,
+        tx: TenantTx,
+        subscription_id: str,
+        event_id: str | None = None,
+        held: Row | None = None,
+    ) -> str:
         """Fetch a subscription and store what Stripe has; the tenant must be locked."""
         try:
             found = await self.api.subscription(subscription_id)
         except NotFound:
             gone = await store.subscription_gone(tx, subscription_id, event_id)
             return HANDLED if gone else GONE
-        held = await store.standing(tx, subscription_id)
+        held = held or await store.standing(tx, subscription_id)
         if found.customer_id != held["customer_id"]:
             log.warning("stripe_objects_mismatched", subscription_id=subscription_id)
             return MISMATCH
-        if not self._admitted(found):
+        if not self.homes.admits(found.livemode, found.test_clock):
             return OTHER_MODE
         if held["status"] is not None and domain.agrees(held, found, self.prices):
             return UNCHANGED
         await self._save(tx, found, held, event_id)
         return HANDLED
-
-    def _admitted(self, found: Subscription) -> bool:
-        clocked = found.test_clock is not None
-        return found.livemode == self.livemode and (self.test_clocks or not clocked)
 
     async def _save(
         self, tx: TenantTx, found: Subscription, held: Row, event_id: str | None
@@ -147,10 +176,10 @@ class Processing:
         since = domain.unpaid_since(found.status, held["unpaid_since"], now, held["status"])
         await store.save_subscription(tx, found, plan=plan, unpaid_since=since, event_id=event_id)
 
-    async def _refresh_pointed(self, tx: TenantTx, event: StripeEvent) -> str:
+    async def _refresh_pointed(self, tx: TenantTx, event: StripeEvent, held: Row | None) -> str:
         if event.subscription_id is None:
             return HANDLED  # an invoice of no subscription
-        return await self.refresh(tx, event.subscription_id, event.event_id)
+        return await self.refresh(tx, event.subscription_id, event.event_id, held)
 
     async def _refresh_customer(self, tx: TenantTx, event: StripeEvent) -> str:
         customer = await store.find_customer(tx)
@@ -198,48 +227,3 @@ class Processing:
         if kind is not None:
             key = f"{kind}:{event.object_id or event.event_id}"
             await self.entitling.tell(tx, kind, key, event.event_id)
-
-    async def find_tenant(self, event: StripeEvent) -> UUID | None:
-        customer_id = event.customer_id or await self._customer_of_charge(event)
-        return await self.tenant_of(customer_id) if customer_id else None
-
-    async def tenant_of(self, customer_id: str) -> UUID | None:
-        """Return whose a customer is; linked first when its metadata names a tenant that has no other."""
-        async with self.db.service_connection("pulse_billing") as tx:
-            known = await store.tenant_of_customer(tx, customer_id)
-        if known is not None:
-            return known
-        try:
-            customer = await self.api.customer(customer_id)
-        except NotFound:
-            return None
-        tenant = _read_tenant(customer.metadata.get("tenant_id"))
-        clocked = customer.test_clock is not None and not self.test_clocks
-        if tenant is None or customer.livemode != self.livemode or clocked:
-            return None
-        return tenant if await self._link(tenant, customer_id) else None
-
-    async def _customer_of_charge(self, event: StripeEvent) -> str | None:
-        if event.charge_id is None:
-            return None
-        try:
-            return id_of((await self.api.charge(event.charge_id)).customer)
-        except NotFound:
-            return None
-
-    async def _link(self, tenant: UUID, customer_id: str) -> bool:
-        try:
-            async with self._tenant(tenant) as tx:
-                await store.lock_tenant(tx)
-                if not await store.tenant_exists(tx, tenant):
-                    return False
-                return await store.link_customer(tx, customer_id, livemode=self.livemode)
-        except UniqueViolation:
-            return False  # it is another tenant's
-
-
-def _read_tenant(text: str | None) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None

@@ -125,7 +125,7 @@ class Reconciler:
             report.found("subscription_gone", row["tenant_id"], subscription_id)
 
     async def _repair(self, report: Report, found: Subscription, *, is_new: bool) -> None:
-        tenant = await self.processing.tenant_of(found.customer_id)
+        tenant = await self.processing.homes.tenant_of(found.customer_id)
         if tenant is None:
             if not domain.has_ended(found.status):
                 report.found("customer_unknown", None, found.subscription_id)

@@ -26,24 +26,18 @@ async def place(tx: Tx, event: StripeEvent) -> Row:
     )
 
 
-async def claim(tx: Tx, event: StripeEvent, tenant: UUID | None, source: str) -> bool:
-    """Take the event for this transaction, and the tenant's lock; False when another one has handled it.
+async def claim(tx: Tx, event: StripeEvent, tenant: UUID | None, source: str) -> Row | None:
+    """Take the event for this transaction, and the tenant's lock; None when another one has handled it.
 
-    Of two at once the second waits here for the first to end: it finds the row, or takes over what was rolled back.
-    The lock is taken after the row: the other way round two deliveries of one event would wait for each other.
+    Returns what is held, as ``standing``, read under the lock.  Of two at once the second waits here for the first to
+    end: it finds the row, or takes over what was rolled back.
     """
-    row = await tx.one_or_none(
+    return await tx.one_or_none(
         """
-        WITH claimed AS (
-            INSERT INTO stripe_events (event_id, event_type, livemode, created_at, object_id, customer_id,
-                                       home_tenant_id, source)
-            VALUES (%(event_id)s, %(event_type)s, %(livemode)s, %(created_at)s, %(object_id)s, %(customer_id)s,
-                    %(tenant_id)s, %(source)s)
-            ON CONFLICT DO NOTHING
-            RETURNING event_id, home_tenant_id
-        )
-        SELECT event_id, pg_advisory_xact_lock(hashtextextended('pulse.billing.' || home_tenant_id::text, 0)) AS held
-          FROM claimed
+        SELECT customer AS customer_id, status, price_ids, plan_id, quantity, cancel_at_period_end,
+               current_period_end, trial_end, unpaid_since
+          FROM claim_stripe_event(%(event_id)s, %(event_type)s, %(livemode)s, %(created_at)s, %(object_id)s,
+                                  %(customer_id)s, %(tenant_id)s, %(source)s, %(subscription_id)s)
         """,
         {
             "event_id": event.event_id,
@@ -54,9 +48,9 @@ async def claim(tx: Tx, event: StripeEvent, tenant: UUID | None, source: str) ->
             "customer_id": event.customer_id,
             "tenant_id": tenant,
             "source": source,
+            "subscription_id": event.subscription_id,
         },
     )
-    return row is not None
 
 
 async def standing(tx: TenantTx, subscription_id: str) -> Row:
@@ -125,7 +119,10 @@ async def tenant_of_customer(tx: Tx, customer_id: str) -> UUID | None:
 
 
 async def link_customer(tx: TenantTx, customer_id: str, *, livemode: bool) -> bool:
-    """Give the tenant its customer; False when either has another one.  A deleted customer makes room for the next."""
+    """Give the tenant its customer; False when either has another one.  A deleted customer makes room for the next.
+
+    That another transaction has just done so is no refusal: the first events of a customer come at once.
+    """
     row = await tx.one_or_none(
         """
         INSERT INTO billing_customers AS held (tenant_id, customer_id, livemode)
@@ -138,7 +135,7 @@ async def link_customer(tx: TenantTx, customer_id: str, *, livemode: bool) -> bo
         """,
         {"tenant": tx.tenant, "customer_id": customer_id, "livemode": livemode},
     )
-    return row is not None
+    return row is not None or await tenant_of_customer(tx, customer_id) == tx.tenant
 
 
 async def find_customer(tx: TenantTx) -> Row | None:
