@@ -11,9 +11,17 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
+from provision_api.administrators import Administrators
 from provision_api.callers import Callers
 from provision_api.device_token_api import DeviceTokenApi
+from provision_api.device_token_calls import DeviceTokenCalls
 from provision_api.device_tokens import DeviceTokens
+from pulse_common.errors import AppError, Forbidden, NotFound, Unauthenticated
+from pulse_common.events_device_tokens import (
+    MintDeviceTokenRequest,
+    PermitDeviceTokensRequest,
+    RevokeDeviceTokenRequest,
+)
 from pulse_common.http import Guarded, build_app
 from pulse_common.identity import Principal, TenantId
 from pulse_common.ratelimit import Limiter
@@ -38,6 +46,7 @@ class Rig:
     http: httpx2.AsyncClient
     api: DeviceTokenApi
     sql: psycopg.Connection
+    verifier: FakeVerifier
     tenant: UUID
     device: UUID
 
@@ -79,6 +88,13 @@ class Rig:
 
 
 @pytest.fixture
+def calls(rig: Rig) -> DeviceTokenCalls:
+    async def unheard(rpc: str, request_id: str | None, error: Unauthenticated) -> None: ...
+
+    return DeviceTokenCalls(rig.api.tokens, Administrators(rig.verifier, unheard))
+
+
+@pytest.fixture
 async def rig(postgres: Postgres, superuser: psycopg.Connection) -> AsyncIterator[Rig]:
     database = Database(postgres.url("svc_provision_api"), name="test")
     await database.open()
@@ -107,7 +123,7 @@ async def rig(postgres: Postgres, superuser: psycopg.Connection) -> AsyncIterato
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app), base_url="http://provision"
     ) as http:
-        yield Rig(http, api, superuser, tenant, device)
+        yield Rig(http, api, superuser, verifier, tenant, device)
     await database.close()
 
 
@@ -230,3 +246,54 @@ async def test_unpaid_bill_stops_new_tokens_and_not_their_revocation(rig: Rig) -
 
     assert (await rig.call("POST")).status_code in {402, 403, 409}
     assert (await rig.call("DELETE", f"/{made['id']}")).status_code == 204
+
+
+async def test_profile_may_allow_what_the_device_s_own_switch_does_not(rig: Rig) -> None:
+    profile = uuid4()
+    rig.sql.execute(
+        "INSERT INTO device_profiles (tenant_id, profile_id, name, tokens_allowed) VALUES (%s, %s, 'P', true)",
+        [rig.tenant, profile],
+    )
+    rig.sql.execute(
+        "UPDATE devices SET profile_id = %s WHERE device_id = %s", [profile, rig.device]
+    )
+    await rig.mint()
+
+    rig.sql.execute(
+        "UPDATE device_profiles SET tokens_allowed = false WHERE profile_id = %s", [profile]
+    )
+
+    assert (await rig.call("POST")).status_code == 403
+
+
+async def test_page_s_calls_do_what_the_api_does(rig: Rig, calls: DeviceTokenCalls) -> None:
+    named: dict[str, Any] = {"access_token": "alice", "device_id": rig.device}
+
+    await calls.permit(PermitDeviceTokensRequest(**named, allowed=True))
+    made = await calls.mint(MintDeviceTokenRequest(**named, expires_in_seconds=3600))
+    await calls.revoke(RevokeDeviceTokenRequest(**named, token_id=made.token_id))
+
+    assert made.username == f"{rig.tenant}/{rig.device}"
+    assert made.expires_at == NOW + timedelta(hours=1)
+    assert rig.acts() == ["device_token.permit", "device_token.mint", "device_token.revoke"]
+    assert rig.told()[-1] == "pulse.events.device.token_revoked"
+
+
+@pytest.mark.parametrize(
+    ("who", "refusal"), [("forged", Unauthenticated), ("bob", Forbidden), ("mallory", NotFound)]
+)
+async def test_page_s_calls_are_for_the_tenant_s_administrators_alone(
+    rig: Rig, calls: DeviceTokenCalls, who: str, refusal: type[AppError]
+) -> None:
+    await rig.allow()
+    made = await rig.mint()
+    named: dict[str, Any] = {"access_token": who, "device_id": rig.device}
+
+    with pytest.raises(refusal):
+        await calls.permit(PermitDeviceTokensRequest(**named, allowed=False))
+    with pytest.raises(refusal):
+        await calls.mint(MintDeviceTokenRequest(**named))
+    with pytest.raises(refusal):
+        await calls.revoke(RevokeDeviceTokenRequest(**named, token_id=UUID(made["id"])))
+
+    assert rig.told() == ["pulse.events.device.token_minted"]

@@ -9,6 +9,7 @@ from provision_api import shapes
 from provision_api.callers import Callers
 from provision_api.canary import Canary
 from provision_api.device_token_api import DeviceTokenApi
+from provision_api.device_token_calls import DeviceTokenCalls
 from provision_api.device_tokens import DeviceTokens
 from provision_api.enrolment import Enrolment
 from provision_api.fleet import wiring as fleet
@@ -99,5 +100,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         limiter=parts.open_limiter(runtime, settings.rate_limit_store_url, proxies),
         on_refused=refusals.refused,
     )
-    device_tokens = DeviceTokenApi(DeviceTokens(db=database, clock=system_clock), proxies)
+    tokens = DeviceTokens(db=database, clock=system_clock)
+    await DeviceTokenCalls(tokens, provisioning.administrators).listen(bus)
+    device_tokens = DeviceTokenApi(tokens, proxies)
     return create_app(provisioning, doors, runtime.readiness, device_tokens)

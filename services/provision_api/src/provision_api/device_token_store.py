@@ -53,11 +53,17 @@ async def set_allowed(tx: TenantTx, device_id: UUID, *, allowed: bool) -> bool:
 
 
 async def is_allowed(tx: TenantTx, device_id: UUID) -> bool:
+    """Whether the device's own switch or its profile's allows tokens; the gate asks the same."""
     row = await tx.one(
-        "SELECT tokens_allowed FROM devices WHERE device_id = %(device_id)s",
+        """
+        SELECT d.tokens_allowed OR coalesce(p.tokens_allowed, false) AS allowed
+          FROM devices d
+          LEFT JOIN device_profiles p ON p.tenant_id = d.tenant_id AND p.profile_id = d.profile_id
+         WHERE d.device_id = %(device_id)s
+        """,
         {"device_id": device_id},
     )
-    return bool(row["tokens_allowed"])
+    return bool(row["allowed"])
 
 
 async def insert(tx: TenantTx, new: NewDeviceToken) -> None:
