@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from pulse_common import events, origin
 from pulse_common.acknowledged import Acknowledged
 from pulse_common.errors import BY_CODE, AppError, Unavailable
+from pulse_common.pulling import Pull
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -192,6 +193,10 @@ class Bus:
             await self._js.add_stream(STREAMS[name])
         except nats.js.errors.BadRequestError:
             await self._js.update_stream(STREAMS[name])
+
+    def pull(self, stream: str, consumer: str) -> Pull:
+        """Fetch from a durable consumer, which must be there: ``async with bus.pull(...) as pull``."""
+        return Pull(self._nc, stream, consumer)
 
     async def publish_stored(self, subject: str, data: bytes, *, message_id: str) -> None:
         """Publish to a stream and wait until it is stored.

@@ -1,8 +1,6 @@
 """Pull consumers that survive a server restart.
 
-nats-py's pull subscriptions can go silent after the server was restarted (its issue 504): fetches time out although
-messages wait.  So after an empty fetch the consumer's state is asked for, and when it says that messages wait, or that
-the consumer is gone, the loop subscribes anew.
+When the server does not answer a fetch, or says that the consumer is gone, the loop makes the consumer anew.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ import structlog
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from pulse_common import messaging, metrics
+from pulse_common.pulling import Ended, Silent, hand_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,38 +111,33 @@ async def _run(bus: Bus, consumer: Consumer, work: BatchHandler) -> None:
     while True:
         try:
             await _pull(bus, consumer, work)
-        except _TROUBLE as error:
+        except (*_TROUBLE, Ended) as error:
             log.warning("consumer_lost", consumer=consumer.name, error=repr(error))
         await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 -- jitter, not a secret
 
 
 async def _pull(bus: Bus, consumer: Consumer, work: BatchHandler) -> None:
     """Fetch until the subscription can no longer be trusted."""
-    subscription = await _subscribe(bus.jetstream, consumer)
-    try:
+    await _ensure(bus.jetstream, consumer)
+    async with bus.pull(consumer.stream, consumer.name) as pull:
         while True:
             try:
-                fetched = await fetch(subscription, consumer.batch, consumer.fetch_seconds)
-            except TimeoutError:  # nats-py raises its own kind and, for a batch, the plain one
-                if (await subscription.consumer_info()).num_pending:
-                    log.warning("consumer_silent", consumer=consumer.name)
-                    return
+                fetched = await pull.fetch(consumer.batch, consumer.fetch_seconds)
+            except Silent:
+                log.warning("consumer_silent", consumer=consumer.name)
+                return
+            if not fetched:
                 continue
             try:
                 outcomes = await work([_StreamMessage(m, bus, consumer.name) for m in fetched])
             except asyncio.CancelledError:
-                await _hand_back(fetched)
+                await hand_back(fetched)
                 raise
-            for outcome in outcomes:
-                name = type(outcome).__name__.lower()
-                metrics.MESSAGES.labels(consumer.stream, consumer.name, name).inc()
-    finally:
-        await _unsubscribe(subscription)
+            for name, count in Counter(type(each).__name__.lower() for each in outcomes).items():
+                metrics.MESSAGES.labels(consumer.stream, consumer.name, name).inc(count)
 
 
-async def _subscribe(
-    jetstream: JetStreamContext, consumer: Consumer
-) -> JetStreamContext.PullSubscription:
+async def _ensure(jetstream: JetStreamContext, consumer: Consumer) -> None:
     wanted = ConsumerConfig(
         durable_name=consumer.name,
         filter_subjects=list(consumer.subjects),
@@ -152,7 +147,6 @@ async def _subscribe(
         deliver_policy=DeliverPolicy.NEW if consumer.only_new else DeliverPolicy.ALL,
     )
     await jetstream.add_consumer(consumer.stream, wanted)
-    return await jetstream.pull_subscribe_bind(consumer.name, consumer.stream)
 
 
 async def fetch(
@@ -170,7 +164,7 @@ async def fetch(
         return await asyncio.shield(fetching)
     except asyncio.CancelledError:
         # A fetch of one ends with its message, one of several with the last or with its time.
-        await _hand_back(await _ended(fetching, seconds if batch > 1 else _GRACE_SECONDS))
+        await hand_back(await _ended(fetching, seconds if batch > 1 else _GRACE_SECONDS))
         raise
 
 
@@ -183,17 +177,3 @@ async def _ended(fetching: asyncio.Task[list[Msg]], seconds: float) -> Sequence[
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([fetching], timeout=max(left, _GRACE_SECONDS))
     return () if fetching.cancelled() or fetching.exception() else fetching.result()
-
-
-async def _hand_back(fetched: Sequence[Msg]) -> None:
-    """Let another replica, or our own next start, have at once what a stop left undone."""
-    for message in fetched:
-        with contextlib.suppress(*_TROUBLE):  # settled already, or the server is away
-            await message.nak()
-
-
-async def _unsubscribe(subscription: JetStreamContext.PullSubscription) -> None:
-    try:
-        await subscription.unsubscribe()
-    except _TROUBLE as error:
-        log.debug("unsubscribe_failed", error=repr(error))
