@@ -19,6 +19,8 @@ from pulse_common.ratelimit_store import BoundedMemory
 from pulse_common.tenancy import Database
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import psycopg
     from starlette.requests import Request
     from tests.parts import Nats, Postgres
@@ -44,14 +46,14 @@ def act(mark: str) -> audit.Act:
     )
 
 
-async def answer(handler: object) -> None:
+async def answer(handler: Callable[[], Awaitable[None]]) -> None:
     """Have ``handler`` answer one request that came with ``HEADERS``."""
 
     async def who(_: Request) -> Principal:
         return Principal(subject="u", tenant=None, roles=frozenset({Role.OPERATOR}))
 
     async def handle(_: Request, __: Principal) -> Response:
-        await handler()  # type: ignore[operator] -- each test's own
+        await handler()
         return Response()
 
     app = build_app(

@@ -13,7 +13,7 @@ from services.ui_iot.tests.rig import HTML, NOW
 
 from pulse_common.audit_rows import FIELDS
 from ui_iot import audit_formats
-from ui_iot.audit_trail import EXPORT_AT_ONCE, PAGE_SIZE
+from ui_iot.audit_search import EXPORT_AT_ONCE, PAGE_SIZE
 
 if TYPE_CHECKING:
     from uuid import UUID

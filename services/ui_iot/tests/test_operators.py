@@ -7,35 +7,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
-from services.ui_iot.tests.rig import ISSUER, NOW, Browser, Rig
+from services.ui_iot.tests.operator import Person
+from services.ui_iot.tests.rig import NOW, Browser, Rig
 
 if TYPE_CHECKING:
-    import httpx2
+    from uuid import UUID
 
 pytestmark = pytest.mark.anyio
-API = "/api/v2/operator"
-
-
-class Person:
-    """One operator with a token of their own."""
-
-    def __init__(self, rig: Rig, role: str = "operator-admin", **claims: object) -> None:
-        self.subject = str(uuid4())
-        self.role = role
-        self.http = rig.browser()
-        token = ISSUER.token(
-            sub=self.subject,
-            email=f"{self.subject[:4]}@pulse.example",
-            realm_access={"roles": [role]},
-            **{"tenant_id": ..., "auth_time": int(NOW.timestamp()), **claims},
-        )
-        self.headers = {"authorization": f"Bearer {token}", "operator-reason": "ticket%2012"}
-
-    async def get(self, path: str) -> httpx2.Response:
-        return await self.http.get(f"{API}{path}", headers=self.headers)
-
-    async def post(self, path: str, body: object = None) -> httpx2.Response:
-        return await self.http.post(f"{API}{path}", headers=self.headers, json=body)
 
 
 ASK = {"kind": "approval", "scopes": ["telemetry"], "ticket": "OPS-1", "seconds": 3600}

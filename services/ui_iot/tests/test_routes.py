@@ -114,6 +114,7 @@ FOR_OPERATORS = FOR_OPERATOR_ADMINS | {
     "GET /operator/devices",
     "GET /operator/health",
     "GET /operator/audit",
+    "GET /operator/audit/export",
     "GET /api/v2/operator/tenants",
     f"GET {API_TENANT}",
     f"GET {API_TENANT}/states",
@@ -123,6 +124,7 @@ FOR_OPERATORS = FOR_OPERATOR_ADMINS | {
     "GET /api/v2/operator/devices",
     "GET /api/v2/operator/health",
     "GET /api/v2/operator/audit",
+    "GET /api/v2/operator/audit/export",
     "GET /api/v2/operator/billing/tenants/{tenant_id}",
 }
 FOR_TENANTS = FOR_ADMINISTRATORS | {

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pulse_common.identity import Principal
     from ui_iot.access_models import Shown
     from ui_iot.callers import Callers
+    from ui_iot.operator_audit import OperatorAudit
     from ui_iot.operator_changes import OperatorChanges
     from ui_iot.operator_export import OperatorExport
     from ui_iot.operator_who import Reasons
@@ -37,6 +38,7 @@ class OperatorApi:
     export: OperatorExport
     reasons: Reasons
     callers: Callers
+    trail: OperatorAudit
 
     async def tenants(self, request: Request, principal: Principal) -> Response:
         who = self.reasons.of_program(request, principal)
@@ -63,12 +65,6 @@ class OperatorApi:
 
     async def health(self, request: Request, principal: Principal) -> Response:
         return _json(await self.operators.health(self.reasons.of_program(request, principal)))
-
-    async def audit(self, request: Request, principal: Principal) -> Response:
-        query = read_query(request, models.AuditSearch)
-        who = self.reasons.of_program(request, principal)
-        lines = await self.operators.audit(who, query.tenant_id, query.text)
-        return _json(models.AuditAnswer(lines=lines))
 
     async def create(self, request: Request, principal: Principal) -> Response:
         who = self._recent(request, principal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -11,6 +11,7 @@ from pydantic import Field
 from pulse_common.events import MetricValue
 from ui_iot.access_models import Grant, Shown
 from ui_iot.api_models import Body, Query
+from ui_iot.audit_models import AuditEvent, AuditPageQuery, AuditQuery
 
 SHORTEST_GRACE_DAYS, LONGEST_GRACE_DAYS = 1, 90
 
@@ -89,21 +90,13 @@ class HealthAnswer(Shown):
     queues: list[Queue]
 
 
-class AuditLine(Shown):
-    at: datetime
+class AuditLine(AuditEvent):
     tenant_id: UUID
-    service: str
-    actor_kind: str
-    actor_id: str
-    action: str
-    object_kind: str
-    object_id: str
-    outcome: str
-    reason: str | None
 
 
 class AuditAnswer(Shown):
-    lines: list[AuditLine]
+    lines: list[AuditLine] = Field(description="Newest first.")
+    next_after: str | None = Field(description="The cursor of the next page; null on the last.")
 
 
 class DoneAnswer(Shown):
@@ -114,9 +107,15 @@ class DevicesSearch(Query):
     text: Annotated[str, Field(min_length=2, max_length=100)]
 
 
-class AuditSearch(Query):
+class AuditSearch(AuditPageQuery):
+    tenant_id: UUID | None = Field(
+        default=None, description="All tenants if absent; the platform's own log is the nil UUID."
+    )
+
+
+class AuditExport(AuditQuery):
     tenant_id: UUID | None = None
-    text: Annotated[str, Field(max_length=100)] = ""
+    format: Literal["csv", "jsonl", "ocsf"] = "jsonl"
 
 
 class CreateTenantBody(Body):

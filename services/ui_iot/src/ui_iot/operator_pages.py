@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pulse_common.identity import Principal
     from ui_iot.callers import Callers
+    from ui_iot.operator_audit import OperatorAudit
     from ui_iot.operator_changes import OperatorChanges
     from ui_iot.operator_export import OperatorExport
     from ui_iot.operators import Operator, Operators
@@ -45,6 +46,7 @@ class OperatorPages:
     export: OperatorExport
     reasons: Reasons
     callers: Callers
+    trail: OperatorAudit
 
     def reading(self, page: Page) -> Handler:
         """Let a page be read by whoever has said why, and lead everybody else to the question."""
@@ -176,12 +178,12 @@ class OperatorPages:
         return _page(request, principal, who, "operator_health.html", context)
 
     async def audit(self, request: Request, principal: Principal, who: Operator) -> Response:
-        text = request.query_params.get("text", "").strip()[:100]
-        given = request.query_params.get("tenant_id", "").strip()
-        tenant = parse_id(given, "tenant_id") if given else None
-        lines = await self.operators.audit(who, tenant, text)
-        context: dict[str, object] = {"lines": lines, "text": text, "tenant_id": given}
+        context = await self.trail.context(request, who)
         return _page(request, principal, who, "operator_audit.html", context)
+
+    async def export_audit(self, request: Request, principal: Principal, who: Operator) -> Response:
+        del principal
+        return await self.trail.file(request, who)
 
 
 def _page(

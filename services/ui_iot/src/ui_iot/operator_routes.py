@@ -80,6 +80,7 @@ def _console(pages: OperatorPages) -> list[Endpoint]:
         _guarded("GET", "/operator/devices", OPERATORS, read(pages.devices)),
         _guarded("GET", "/operator/health", OPERATORS, read(pages.health)),
         _guarded("GET", "/operator/audit", OPERATORS, read(pages.audit)),
+        _guarded("GET", "/operator/audit/export", OPERATORS, write(pages.export_audit)),
     ]
 
 
@@ -144,9 +145,19 @@ def _reading(api: OperatorApi) -> list[Operation]:
             method="GET",
             path=f"{API}/audit",
             roles=OPERATORS,
-            handler=api.audit,
+            handler=api.trail.search,
             query=models.AuditSearch,
             answers={200: models.AuditAnswer},
+        ),
+        Operation(
+            name="operatorExportAudit",
+            summary="The audit log of all tenants as a file; needs a recent log-in",
+            method="GET",
+            path=f"{API}/audit/export",
+            roles=OPERATORS,
+            handler=api.trail.export,
+            query=models.AuditExport,
+            answers={200: None},
         ),
     ]
     reads = [

@@ -87,15 +87,6 @@ _QUEUES = """
      GROUP BY producer
      ORDER BY producer
 """
-_AUDIT = """
-    SELECT at, tenant_id, service::text AS service, actor_kind, actor_id, action, object_kind, object_id, outcome,
-           reason
-      FROM audit_log
-     WHERE (%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s)
-       AND (%(text)s = '' OR strpos(lower(concat_ws(' ', action, object_id, actor_id, reason)), lower(%(text)s)) > 0)
-     ORDER BY at DESC
-     LIMIT %(most)s
-"""
 
 
 async def tenants(tx: OperatorTx, tenant: UUID | None = None) -> list[models.Tenant]:
@@ -128,8 +119,3 @@ async def health(tx: OperatorTx) -> models.HealthAnswer:
         lists=[dict(row) for row in await tx.all(_LISTS)],
         queues=[models.Queue.model_validate(row) for row in await tx.all(_QUEUES)],
     )
-
-
-async def audit_lines(tx: OperatorTx, tenant: UUID | None, text: str) -> list[models.AuditLine]:
-    rows = await tx.all(_AUDIT, {"tenant": tenant, "text": text, "most": MOST})
-    return [models.AuditLine.model_validate(row) for row in rows]

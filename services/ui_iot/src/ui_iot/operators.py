@@ -54,14 +54,6 @@ class Operators:
         async with self._platform(who, "certificate, list and queue health") as tx:
             return await operator_store.health(tx)
 
-    async def audit(self, who: Operator, tenant: UUID | None, text: str) -> list[models.AuditLine]:
-        about = TenantId(tenant) if tenant else None
-        async with self._platform(who, "search the audit log", about) as tx:
-            lines = await operator_store.audit_lines(tx, tenant, text)
-            others = {line.tenant_id for line in lines if line.tenant_id.int} - {tenant}
-            await tx.touch(TenantId(other) for other in sorted(others))
-        return lines
-
     async def devices(self, who: Operator, text: str) -> list[models.FoundDevice]:
         """Search the devices of every tenant that lets metadata be read; each one found is told."""
         async with self.db.operator_data_connection(

@@ -14,6 +14,7 @@ from ui_iot.billing_notices import BillingNotices
 from ui_iot.glass_notices import GlassNotices
 from ui_iot.members import ADMIN, member_of
 from ui_iot.operator_api import OperatorApi
+from ui_iot.operator_audit import OperatorAudit
 from ui_iot.operator_changes import OperatorChanges
 from ui_iot.operator_export import OperatorExport
 from ui_iot.operator_pages import OperatorPages
@@ -38,13 +39,24 @@ def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endp
     changes = OperatorChanges(db=made.operator_db, clock=made.clock)
     export = OperatorExport(db=made.operator_db, changes=changes, clock=made.clock)
     operators, reasons = Operators(db=made.operator_db), Reasons(sealed)
+    trail = OperatorAudit(db=made.operator_db, reasons=reasons, callers=callers, clock=made.clock)
     return operator_endpoints(
         AccessHandlers(access=Access(db=made.db), callers=callers),
         OperatorPages(
-            operators=operators, changes=changes, export=export, reasons=reasons, callers=callers
+            operators=operators,
+            changes=changes,
+            export=export,
+            reasons=reasons,
+            callers=callers,
+            trail=trail,
         ),
         OperatorApi(
-            operators=operators, changes=changes, export=export, reasons=reasons, callers=callers
+            operators=operators,
+            changes=changes,
+            export=export,
+            reasons=reasons,
+            callers=callers,
+            trail=trail,
         ),
         billing_api.operations(billing_api.BillingApi(made.bus)),
     )
