@@ -57,7 +57,7 @@ GRANT pulse_authz, pulse_outbox, pulse_audit
    TO svc_mqtt_authz       WITH INHERIT FALSE, SET TRUE;
 GRANT pulse_billing, pulse_outbox, pulse_audit
    TO svc_billing_webhooks WITH INHERIT FALSE, SET TRUE;
-GRANT pulse_ingest, pulse_audit
+GRANT pulse_ingest, pulse_audit, pulse_outbox
    TO svc_ingest_worker    WITH INHERIT FALSE, SET TRUE;
 GRANT pulse_app, pulse_outbox, pulse_audit, pulse_delivery
    TO svc_delivery_worker  WITH INHERIT FALSE, SET TRUE;

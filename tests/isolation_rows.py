@@ -32,6 +32,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "refused_messages": {"reason": "not_json"},
     "limit_receipts": {"messages": "1"},
     "routes": {"event_types": "{{telemetry}}"},
+    "alert_rules": {"kind": "absence", "silent_seconds": "60"},
     "delivery_attempts": {"response_body": "ok"},
     "device_rescues": {"opened_at": "2026-01-01T00:00:00Z", "ends_at": "2026-01-01T01:00:00Z"},
     "notices": {"topic": "alerts", "path": "/"},

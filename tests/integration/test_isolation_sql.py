@@ -48,7 +48,7 @@ ROLES = {
     "svc_cert_worker": {"pulse_ca", "pulse_outbox", "pulse_audit", "pulse_seal"},
     "svc_mqtt_authz": {"pulse_authz", "pulse_outbox", "pulse_audit"},
     "svc_billing_webhooks": {"pulse_billing", "pulse_outbox", "pulse_audit"},
-    "svc_ingest_worker": {"pulse_ingest", "pulse_audit"},
+    "svc_ingest_worker": {"pulse_ingest", "pulse_audit", "pulse_outbox"},
     "svc_delivery_worker": {"pulse_app", "pulse_outbox", "pulse_audit", "pulse_delivery"},
 }
 LOGINS_AND_ROLES = [(login, role) for login, roles in ROLES.items() for role in sorted(roles)]
@@ -80,6 +80,9 @@ _PLANTED = (
     "notices",
     "notice_refusals",
     "device_trust",
+    "alert_rules",
+    "alert_states",
+    "alerts",
 )
 _SEE = {"read", "copy out"}
 #: What roles that serve all tenants reach of one that is not named. It should only ever shrink.
@@ -127,6 +130,13 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "refused_messages": {*_SEE, "insert", "update", "delete"},
         "limit_receipts": {*_SEE, "insert", "update", "delete"},
         "commands": {*_SEE, "insert", "update"},
+        # Rules and alerts it reads for a batch, and writes as the tenant; where devices stand it writes for a batch too.
+        "alert_rules": _SEE,
+        "alerts": _SEE,
+        "alert_states": {*_SEE, "insert", "update", "delete"},
+        "device_group_members": _SEE,
+        "device_profiles": _SEE,
+        "billing_usage": _SEE,
     },
     "pulse_provision": {"tenants": {*_SEE, "insert"}},
     # Its own service's events, which it wrote itself.
