@@ -13,24 +13,28 @@ from uuid import UUID, uuid4
 import pytest
 from tests.parts import PASSWORD
 
+from delivery_worker.app import route_all
 from delivery_worker.attempts import Attempts
+from delivery_worker.audit_feed import AuditFeed
 from delivery_worker.calls import Caller
 from delivery_worker.handlers import Handlers
 from delivery_worker.known_routes import KnownRoutes
 from delivery_worker.lanes import Lanes, end
-from delivery_worker.router import READINGS, Router
+from delivery_worker.placing import Dropped, Placing
+from delivery_worker.router import Router
 from delivery_worker.signing import Safe
 from delivery_worker.targets import Rules
+from delivery_worker.turns import Turns
 from pulse_common import delivery_events as calls
 from pulse_common import events
 from pulse_common.bus import Bus
-from pulse_common.consume import consume_batches
 from pulse_common.tenancy import Database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     import psycopg
+    from services.delivery_worker.tests.endpoints import Endpoint, Received
     from tests.parts import Nats, Postgres
 
 A = TypeVar("A", bound=calls.RouteAct)
@@ -58,6 +62,7 @@ class Engine:
     db: Database
     handlers: Handlers
     lanes: Lanes
+    feed: AuditFeed
     clock: Now
 
     async def route(self, url: str, **more: object) -> calls.RouteReply:
@@ -110,35 +115,57 @@ async def running(postgres: Postgres, nats_server: Nats, tenant: UUID) -> AsyncI
         await bus.ensure_stream(stream)
     clock, caller, safe = Now(), Caller(EVERYTHING_HERE), Safe([b"k" * 32])
     attempts = Attempts(db=db, caller=caller, safe=safe, clock=clock)
-    routes = KnownRoutes(db=db, clock=clock, keep=timedelta(days=30))
+    routes = KnownRoutes(db=db)
     lanes = Lanes(bus=bus, routes=routes, attempts=attempts)
+    placing = Placing(bus=bus, lanes=lanes)
+    dropped = Dropped(db=db, clock=clock)
+    turns = Turns(db=db)
     handlers = Handlers(
         db=db,
-        bus=bus,
         safe=safe,
         rules=EVERYTHING_HERE,
         routes=routes,
         lanes=lanes,
+        placing=placing,
         attempts=attempts,
         clock=clock,
     )
-    router = Router(bus=bus, routes=routes, lanes=lanes)
+    router = Router(routes=routes, placing=placing, dropped=dropped)
     work = [
         asyncio.create_task(lanes.run()),
-        asyncio.create_task(consume_batches(bus, READINGS, router.handle)),
+        asyncio.create_task(dropped.run()),
+        asyncio.create_task(turns.run("routing", lambda: route_all(bus, router))),
     ]
     # Until the consumer is there, nothing is new to it.
     await until_true(lambda: _has_consumer(bus))
-    yield Engine(tenant=tenant, bus=bus, db=db, handlers=handlers, lanes=lanes, clock=clock)
+    feed = AuditFeed(db=db, routes=routes, placing=placing)
+    yield Engine(
+        tenant=tenant,
+        bus=bus,
+        db=db,
+        handlers=handlers,
+        lanes=lanes,
+        feed=feed,
+        clock=clock,
+    )
     await end(work)
     await caller.close()
     await bus.close()
     await db.close()
 
 
+def messages(endpoint: Endpoint) -> Sequence[Received]:
+    return [r for r in endpoint.received if b"webhook.verification" not in r.body]
+
+
+async def waiting(engine: Engine, route_id: UUID) -> bool:
+    info = await engine.bus.jetstream.stream_info("DELIVERY", subjects_filter="pulse.delivery.>")
+    return any(str(route_id) in subject for subject in info.state.subjects or {})
+
+
 async def _has_consumer(bus: Bus) -> bool:
-    found = await bus.jetstream.consumers_info(events.STREAM_TELEMETRY)
-    return bool(found)
+    streams = (events.STREAM_TELEMETRY, events.STREAM_EVENTS)
+    return all([await bus.jetstream.consumers_info(stream) for stream in streams])
 
 
 async def until_true(check: Callable[[], object], seconds: float = 15) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,8 +27,11 @@ class Endpoint:
     body: bytes = b"ok"
     headers: str = ""
     hangs: bool = False
+    answers: Callable[[Received], int] | None = None
+    """Chooses the status of each message's answer, the challenge's not among them."""
     echoes_challenge: bool = True
     received: list[Received] = field(default_factory=list)
+    accepted: list[Received] = field(default_factory=list)
     connections: int = 0
 
     @property
@@ -52,12 +55,17 @@ class Endpoint:
             for name, _, value in (line.partition(":") for line in head[1:] if line)
         }
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        self.received.append(Received(path=head[0].split()[1], headers=headers, body=body))
+        got = Received(path=head[0].split()[1], headers=headers, body=body)
+        self.received.append(got)
         if self.hangs:
             await asyncio.sleep(3600)
-        answer = body if self.echoes_challenge and b"webhook.verification" in body else self.body
+        is_challenge = b"webhook.verification" in body
+        answer = body if self.echoes_challenge and is_challenge else self.body
+        status = self.answers(got) if self.answers and not is_challenge else self.status
+        if status < 300 and not is_challenge:
+            self.accepted.append(got)
         writer.write(
-            f"HTTP/1.1 {self.status} X\r\ncontent-length: {len(answer)}\r\n{self.headers}\r\n".encode()
+            f"HTTP/1.1 {status} X\r\ncontent-length: {len(answer)}\r\n{self.headers}\r\n".encode()
             + answer
         )
         await writer.drain()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
-from services.delivery_worker.tests.conftest import Engine, running, until_true
+from services.delivery_worker.tests.conftest import Engine, messages, running, until_true, waiting
 from services.delivery_worker.tests.endpoints import Endpoint, serving
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -19,17 +19,10 @@ from pulse_common import delivery_events as calls
 from pulse_common.errors import Conflict, LimitReached, Malformed, NotFound, Stale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import psycopg
-    from services.delivery_worker.tests.endpoints import Received
     from tests.parts import Nats, Postgres
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
-
-
-def messages(endpoint: Endpoint) -> Sequence[Received]:
-    return [r for r in endpoint.received if b"webhook.verification" not in r.body]
 
 
 async def test_reading_reaches_its_webhook_signed_and_is_in_the_log(
@@ -214,7 +207,7 @@ async def test_paused_route_collects_and_delivers_when_it_is_resumed(engine: Eng
         made = await engine.route(endpoint.url)
         await engine.handlers.pause(engine.act(calls.PauseRouteRequest, made.route_id))
         await engine.publish(uuid4(), a=1)
-        await until_true(lambda: _waiting(engine, made.route_id))
+        await until_true(lambda: waiting(engine, made.route_id))
         assert messages(endpoint) == []
 
         await engine.handlers.resume(engine.act(calls.ResumeRouteRequest, made.route_id))
@@ -283,8 +276,3 @@ async def test_template_shapes_what_is_sent(engine: Engine) -> None:
         await until_true(lambda: messages(endpoint))
 
         assert json.loads(messages(endpoint)[0].body) == {"t": 1.5, "text": "a=1.5 "}
-
-
-async def _waiting(engine: Engine, route_id: UUID) -> bool:
-    info = await engine.bus.jetstream.stream_info("DELIVERY", subjects_filter="pulse.delivery.>")
-    return any(str(route_id) in subject for subject in info.state.subjects or {})

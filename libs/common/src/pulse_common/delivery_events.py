@@ -6,28 +6,40 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from pulse_common.events import Call, Event, Wire
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 TELEMETRY: Final = "telemetry"
-EVENT_TYPES: Final = (
-    TELEMETRY,
-    "alert.raised",
-    "alert.cleared",
-    "cert.expiring",
-    "cert.released",
-    "cert.revoked",
-    "device.created",
-    "device.disabled",
-    "device.enrolled",
-    "device.renamed",
-    "device.session_cut",
-)
-"""What a route may ask for: readings, and ``pulse.events.{type}``."""
+AUDIT: Final = "audit.recorded"
+CATALOGUE: Final[Mapping[str, str]] = {
+    TELEMETRY: "a reading of a device, as it was accepted",
+    "alert.raised": "an alert rule found something",
+    "alert.cleared": "an alert is over",
+    AUDIT: "a row of your audit log: every change, every view by an operator, every refusal",
+    "billing.notice": "a bill is unpaid, or a limit of your plan is nearly used up",
+    "cert.expiring": "a device's newest certificate has 30, 14, 7 or 1 days left",
+    "cert.released": "a certificate that was held is good again",
+    "cert.revoked": "a certificate was revoked, or held",
+    "delivery.route_troubled": "a route has failed for a day, was disabled, or has no room for more",
+    "device.created": "a device was added",
+    "device.disabled": "a device was disabled",
+    "device.enrolled": "a device got a certificate by its enrolment token",
+    "device.renamed": "a device has another name",
+    "device.session_cut": "the broker confirmed that nothing of a revoked device is left",
+    "device.token_minted": "a device token was made",
+    "device.token_revoked": "a device token was revoked",
+}
+"""What a route may ask for and what it is: readings, the tenant's audit log, and ``pulse.events.{type}``."""
+EVENT_TYPES: Final = tuple(CATALOGUE)
+HAPPENINGS: Final = tuple(kind for kind in CATALOGUE if kind not in {TELEMETRY, AUDIT})
+"""Those that are events."""
 
 RouteStatus = Literal["unverified", "active", "paused", "disabled"]
 
@@ -48,12 +60,12 @@ def delivery_subject(tenant_id: UUID, route_id: UUID) -> str:
 
 
 class RouteTroubled(Event):
-    """A route has failed for a day, or for so long that it was disabled: its tenant should look."""
+    """A route has failed for a day, was disabled for it, or had no room for more: its tenant should look."""
 
     subject = "pulse.events.delivery.route_troubled"
     route_id: UUID
     name: str
-    kind: Literal["failing", "disabled"]
+    kind: Literal["failing", "disabled", "full"]
     since: datetime
 
 
@@ -64,6 +76,7 @@ class RouteWanted(Wire):
     url: str
     event_types: list[str]
     device_ids: list[UUID] = Field(default_factory=list)
+    group_ids: list[UUID] = Field(default_factory=list)
     metrics: list[str] = Field(default_factory=list)
     template: str | None = None
     ordered: bool = False
@@ -144,6 +157,19 @@ class ReplayDeadRequest(RouteAct):
     delivery_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+class BacklogRequest(Call):
+    """Say how many messages wait for each of a tenant's routes."""
+
+    rpc = "pulse.rpc.delivery_worker.backlog"
+    tenant_id: UUID
+
+
+class BacklogReply(Wire):
+    """Routes that are not named have nothing waiting."""
+
+    waiting: dict[UUID, int]
 
 
 class RouteReply(Wire):

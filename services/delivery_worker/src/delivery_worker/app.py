@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from delivery_worker.attempts import Attempts
+from delivery_worker.audit_feed import AuditFeed
 from delivery_worker.calls import Caller
 from delivery_worker.handlers import Handlers
+from delivery_worker.keeping import Keeping
 from delivery_worker.known_routes import KnownRoutes
 from delivery_worker.lanes import Lanes
-from delivery_worker.router import HAPPENINGS, READINGS, Router
+from delivery_worker.placing import Dropped, Placing
+from delivery_worker.router import HAPPENED, READINGS, Router
 from delivery_worker.signing import Safe
+from delivery_worker.turns import Turns
 from pulse_common import delivery_events as calls
 from pulse_common import events, health, parts
 from pulse_common.clock import system_clock
@@ -42,27 +47,40 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     caller = Caller(rules)
     runtime.stack.push_async_callback(caller.close)
     attempts = Attempts(db=database, caller=caller, safe=safe, clock=system_clock)
-    routes = KnownRoutes(
-        db=database, clock=system_clock, keep=timedelta(days=settings.delivery_log_days)
-    )
+    routes = KnownRoutes(db=database)
     lanes = Lanes(bus=bus, routes=routes, attempts=attempts)
+    placing = Placing(bus=bus, lanes=lanes)
+    dropped = Dropped(db=database, clock=system_clock)
     handlers = Handlers(
         db=database,
-        bus=bus,
         safe=safe,
         rules=rules,
         routes=routes,
         lanes=lanes,
+        placing=placing,
         attempts=attempts,
         clock=system_clock,
     )
-    router = Router(bus=bus, routes=routes, lanes=lanes)
+    router = Router(routes=routes, placing=placing, dropped=dropped)
+    keep = timedelta(days=settings.delivery_log_days)
+    turns = Turns(db=database)
     runtime.spawn("outbox relay", Relay(database, bus).run())
     runtime.spawn("lanes", lanes.run())
-    runtime.spawn("readings", consume_batches(bus, READINGS, router.handle))
-    runtime.spawn("events", consume_batches(bus, HAPPENINGS, router.handle))
+    runtime.spawn("dropped", dropped.run())
+    runtime.spawn("routing", turns.run("routing", lambda: route_all(bus, router)))
+    feed = AuditFeed(db=database, routes=routes, placing=placing)
+    runtime.spawn("audit feed", turns.run("audit", feed.run))
+    keeping = Keeping(db=database, clock=system_clock, keep=keep)
+    runtime.spawn("keeping", turns.run("keeping", keeping.run))
     await _answer(bus, handlers)
     return create_app(runtime.readiness)
+
+
+async def route_all(bus: Bus, router: Router) -> None:
+    """Route readings and events, for ever: in one replica at a time."""
+    async with asyncio.TaskGroup() as both:
+        both.create_task(consume_batches(bus, READINGS, router.handle))
+        both.create_task(consume_batches(bus, HAPPENED, router.handle))
 
 
 async def _answer(bus: Bus, handlers: Handlers) -> None:
@@ -75,3 +93,4 @@ async def _answer(bus: Bus, handlers: Handlers) -> None:
     await bus.answer(calls.PauseRouteRequest, handlers.pause)
     await bus.answer(calls.ResumeRouteRequest, handlers.resume)
     await bus.answer(calls.ReplayDeadRequest, handlers.replay)
+    await bus.answer(calls.BacklogRequest, handlers.backlog)

@@ -34,6 +34,7 @@ class Route:
     url: str
     event_types: tuple[str, ...]
     device_ids: frozenset[UUID]
+    group_ids: frozenset[UUID]
     metrics: frozenset[str]
     template: str | None
     ordered: bool
@@ -46,12 +47,26 @@ class Route:
     previous_secret_sealed: bytes | None
     previous_secret_until: datetime | None
     version: int
+    tenant_active: bool
 
-    def wants(self, event_type: str, device: UUID | None, metrics: frozenset[str]) -> bool:
-        """Say whether a message is sent; a paused or disabled route goes on collecting."""
+    @property
+    def is_delivering(self) -> bool:
+        """Paused and disabled routes, and those of a suspended tenant, collect and wait."""
+        return self.status == "active" and self.tenant_active
+
+    def wants(
+        self,
+        event_type: str,
+        device: UUID | None,
+        groups: frozenset[UUID],
+        metrics: frozenset[str],
+    ) -> bool:
+        """Say whether a message is collected; ``groups`` are those of its device."""
         if self.status == "unverified" or event_type not in self.event_types:
             return False
-        if self.device_ids and device not in self.device_ids:
+        if (self.device_ids or self.group_ids) and not (
+            device in self.device_ids or self.group_ids & groups
+        ):
             return False
         return not (metrics and self.metrics) or not self.metrics.isdisjoint(metrics)
 

@@ -18,6 +18,7 @@ from pulse_common.identity import TenantId
 from pulse_common.ids import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from delivery_worker.attempts import Attempts
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from delivery_worker.domain import Route
     from delivery_worker.known_routes import KnownRoutes
     from delivery_worker.lanes import Lanes
+    from delivery_worker.placing import Placing
     from delivery_worker.signing import Safe
     from delivery_worker.targets import Rules
     from pulse_common.audit_actions import Action
-    from pulse_common.bus import Bus
     from pulse_common.clock import Clock
-    from pulse_common.tenancy import Database, TenantTx
+    from pulse_common.tenancy import Database, Row, TenantTx
 
 MOST_REPLAYED = 1000
 
@@ -38,11 +39,11 @@ MOST_REPLAYED = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handlers:
     db: Database
-    bus: Bus
     safe: Safe
     rules: Rules
     routes: KnownRoutes
     lanes: Lanes
+    placing: Placing
     attempts: Attempts
     clock: Clock
 
@@ -95,7 +96,7 @@ class Handlers:
 
     async def verify(self, asked: calls.VerifyRouteRequest) -> calls.AttemptReply:
         """Send a challenge that only the endpoint's owner can read, and expect it back."""
-        route = await self._read(asked)
+        route = await self._callable(asked)
         challenge = secrets.token_urlsafe(24)
         made = await self._send(route, "webhook.verification", {"challenge": challenge})
         owned = made.delivered and echoes(made.body, challenge)
@@ -111,7 +112,7 @@ class Handlers:
         return reply
 
     async def test(self, asked: calls.TestRouteRequest) -> calls.AttemptReply:
-        route = await self._read(asked)
+        route = await self._callable(asked)
         if route.status == "unverified":
             raise Conflict("verify the route first: its endpoint has to answer the challenge")
         made = await self._send(route, "test", {"text": "This is a test from Pulse."})
@@ -141,16 +142,31 @@ class Handlers:
             )
             if asked.delivery_id and not dead:
                 raise NotFound("no such dead letter")
-            subject = calls.delivery_subject(asked.tenant_id, asked.route_id)
-            for letter in dead:
-                # Another name for the stream, which has seen the first one.
-                again = f"{letter['delivery_id']}-{letter['died_at'].timestamp()}"
-                await self.bus.publish_stored(subject, letter["message"].encode(), message_id=again)
-            await store.exhume(tx, [letter["delivery_id"] for letter in dead])
-            await self._record(tx, asked, "delivery.replay", {"replayed": len(dead)})
-        if dead:
-            self.lanes.open(asked.tenant_id, asked.route_id)
-        return calls.ReplayedReply(replayed=len(dead))
+            placed = await self._place(dead)
+            if dead and not placed:
+                raise Conflict("as many messages wait for this route as may: deliver those first")
+            await store.exhume(tx, placed)
+            await self._record(tx, asked, "delivery.replay", {"replayed": len(placed)})
+        return calls.ReplayedReply(replayed=len(placed))
+
+    async def backlog(self, asked: calls.BacklogRequest) -> calls.BacklogReply:
+        counts = {
+            route.route_id: self.lanes.waiting_for(route.route_id)
+            for route in await self.routes.of(asked.tenant_id)
+        }
+        return calls.BacklogReply(waiting={k: count for k, count in counts.items() if count})
+
+    async def _place(self, dead: Sequence[Row]) -> list[str]:
+        """Place dead letters while there is room, the oldest first, and return the ids of those that were."""
+        placed = []
+        for letter in dead:
+            # Another name for the stream, which has seen the first one.
+            again = f"{letter['delivery_id']}-{letter['died_at'].timestamp()}"
+            delivery = calls.Delivery.model_validate_json(letter["message"])
+            if not await self.placing.place(delivery, again):
+                break
+            placed.append(delivery.delivery_id)
+        return placed
 
     async def _switch(self, asked: calls.RouteAct, status: str, was: list[str]) -> calls.RouteReply:
         async with self._tenant(asked) as tx:
@@ -190,9 +206,12 @@ class Handlers:
         except (TargetRefused, templates.TemplateRefused) as refused:
             raise Malformed(str(refused)) from refused
 
-    async def _read(self, asked: calls.RouteAct) -> Route:
+    async def _callable(self, asked: calls.RouteAct) -> Route:
         async with self._tenant(asked) as tx:
-            return await self._find(tx, asked)
+            route = await self._find(tx, asked)
+        if not route.tenant_active:
+            raise Conflict("nothing is sent for a suspended tenant")
+        return route
 
     async def _find(self, tx: TenantTx, asked: calls.RouteAct | calls.ChangeRouteRequest) -> Route:
         route = await store.find_route(tx, asked.route_id)

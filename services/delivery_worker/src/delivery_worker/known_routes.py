@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,31 +13,27 @@ from pulse_common.identity import TenantId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
     from uuid import UUID
 
     from delivery_worker.domain import Route
-    from pulse_common.clock import Clock
     from pulse_common.tenancy import Database
 
 FRESH_SECONDS = 2.0
-FORGET_EVERY_SECONDS = 3600.0
 
 
 @dataclass(slots=True)
 class _Kept:
-    routes: Sequence[Route]
-    read_at: float
-    forgot_at: float
+    routes: Sequence[Route] | None = None
+    read_at: float = -FRESH_SECONDS
+    changes: int = 0
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(slots=True, kw_only=True)
 class KnownRoutes:
-    """What is past its keeping is deleted on the way, since no role of this service sees all tenants."""
+    """Whoever asks while they are read waits for that one answer: each lane asks, and each message."""
 
     db: Database
-    clock: Clock
-    keep: timedelta
     _kept: dict[UUID, _Kept] = field(default_factory=dict)
 
     async def of(self, tenant: UUID) -> Sequence[Route]:
@@ -45,33 +42,49 @@ class KnownRoutes:
         Raises:
             Unavailable: the database is away, and they were never read.
         """
-        kept = self._kept.get(tenant)
-        now = time.monotonic()
-        if kept is not None and now - kept.read_at < FRESH_SECONDS:
-            return kept.routes
-        try:
-            return await self._read(tenant, now, kept)
-        except Unavailable:
-            if kept is None:
-                raise
-            kept.read_at = now
-            return kept.routes
+        kept = self._kept.setdefault(tenant, _Kept())
+        if kept.routes is None or not _is_fresh(kept):
+            async with kept.reading:
+                if kept.routes is None or not _is_fresh(kept):
+                    kept.routes = await self._read(tenant, kept)
+        return kept.routes
 
     async def find(self, tenant: UUID, route_id: UUID) -> Route | None:
         return next((r for r in await self.of(tenant) if r.route_id == route_id), None)
 
+    async def groups_of(
+        self, routes: Sequence[Route], devices: Sequence[UUID]
+    ) -> dict[UUID, frozenset[UUID]]:
+        """Return which of the groups that one tenant's ``routes`` name each of ``devices`` is in, as of now.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        groups = {group for route in routes for group in route.group_ids}
+        if not groups or not devices:
+            return {}
+        async with self.db.tenant_connection(TenantId(routes[0].tenant_id)) as tx:
+            return await store.find_groups(tx, devices, list(groups))
+
     def changed(self, tenant: UUID) -> None:
         """Read anew at the next question."""
-        kept = self._kept.get(tenant)
-        if kept is not None:
+        if kept := self._kept.get(tenant):
             kept.read_at = -FRESH_SECONDS
+            kept.changes += 1
 
-    async def _read(self, tenant: UUID, now: float, kept: _Kept | None) -> Sequence[Route]:
-        due = kept is None or now - kept.forgot_at > FORGET_EVERY_SECONDS
-        async with self.db.tenant_connection(TenantId(tenant)) as tx:
-            routes = await store.list_routes(tx)
-            if due:
-                await store.forget(tx, self.clock() - self.keep)
-        forgot_at = now if kept is None or due else kept.forgot_at
-        self._kept[tenant] = _Kept(routes, now, forgot_at)
+    async def _read(self, tenant: UUID, kept: _Kept) -> Sequence[Route]:
+        began, changes = time.monotonic(), kept.changes
+        try:
+            async with self.db.tenant_connection(TenantId(tenant)) as tx:
+                routes = await store.list_routes(tx)
+        except Unavailable:
+            if kept.routes is None:
+                raise
+            routes = kept.routes
+        if kept.changes == changes:  # else what changed meanwhile is read by whoever asks next
+            kept.read_at = began
         return routes
+
+
+def _is_fresh(kept: _Kept) -> bool:
+    return time.monotonic() - kept.read_at < FRESH_SECONDS

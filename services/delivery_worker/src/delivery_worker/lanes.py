@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from delivery_worker.domain import Breaker
 from pulse_common import events
+from pulse_common.bus import MOST_WAITING
 from pulse_common.consume import fetch
 from pulse_common.delivery_events import Delivery, delivery_subject
 from pulse_common.errors import Unavailable
@@ -43,7 +44,6 @@ log = structlog.get_logger(__name__)
 FETCH_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 ACK_WAIT_SECONDS = 60.0
-MOST_UNDER_WAY = 1000
 FORGOTTEN_AFTER_SECONDS = 7 * 86_400.0
 AWAY_SECONDS = 2.0
 CRASH_SECONDS = 30.0
@@ -110,7 +110,7 @@ class Lane:
         """Say whether there is room for one more; wait a little where there is not."""
         if route is None:
             return True  # its messages have nowhere to go any more
-        pause = LOOK_SECONDS if route.status != "active" else 0.0
+        pause = 0.0 if route.is_delivering else LOOK_SECONDS
         pause = pause or min(LOOK_SECONDS, self.breaker.wait_seconds(time.monotonic()))
         if pause:
             await asyncio.sleep(pause)
@@ -141,6 +141,8 @@ class Lane:
             route = await self.routes.find(self.tenant, self.route_id)
             if route is None or delivery.tenant_id != self.tenant:
                 return Done()
+            if not route.is_delivering:
+                return Later(LOOK_SECONDS, "the route was paused")
             number = message.metadata.num_delivered or 1
             delivered, outcome = await self.attempts.deliver(route, delivery, number)
         except ValidationError:
@@ -166,7 +168,7 @@ class Lane:
             filter_subject=delivery_subject(self.tenant, self.route_id),
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT_SECONDS,
-            max_ack_pending=1 if _order(route) else MOST_UNDER_WAY,
+            max_ack_pending=1 if _order(route) else MOST_WAITING,
             inactive_threshold=FORGOTTEN_AFTER_SECONDS,
         )
         jetstream = self.bus.jetstream
@@ -185,6 +187,11 @@ class Lanes:
     routes: KnownRoutes
     attempts: Attempts
     _open: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
+    _waiting: dict[UUID, int] = field(default_factory=dict)
+
+    def waiting_for(self, route_id: UUID) -> int:
+        """Return how many messages wait for a route, those under way among them, as of the last look."""
+        return self._waiting.get(route_id, 0)
 
     def open(self, tenant: UUID, route_id: UUID) -> None:
         if route_id in self._open:
@@ -216,9 +223,12 @@ class Lanes:
         info = await self.bus.jetstream.stream_info(
             events.STREAM_DELIVERY, subjects_filter="pulse.delivery.>"
         )
-        for subject in info.state.subjects or {}:
+        waiting = {}
+        for subject, count in (info.state.subjects or {}).items():
             _, _, tenant, route_id = subject.split(".")
+            waiting[UUID(route_id)] = count
             self.open(UUID(tenant), UUID(route_id))
+        self._waiting = waiting
 
 
 async def end(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -1,4 +1,8 @@
-"""From what happened to what is sent: each reading and event becomes one message for each route that wants it."""
+"""From what happened to what is sent: each reading and event becomes one message for each route that wants it.
+
+One replica routes at a time (``turns``), batch by batch and each in its order: a device's messages lie in a lane in the
+order in which the platform took them.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import structlog
-
 from delivery_worker import templates
 from delivery_worker.domain import delivery_id_of
 from pulse_common import events
 from pulse_common.consume import Consumer
-from pulse_common.delivery_events import EVENT_TYPES, TELEMETRY, Delivery, delivery_subject
+from pulse_common.delivery_events import HAPPENINGS, TELEMETRY, Delivery
 from pulse_common.messaging import Done, Never
 
 if TYPE_CHECKING:
@@ -22,25 +24,27 @@ if TYPE_CHECKING:
 
     from delivery_worker.domain import Route
     from delivery_worker.known_routes import KnownRoutes
-    from delivery_worker.lanes import Lanes
-    from pulse_common.bus import Bus
+    from delivery_worker.placing import Dropped, Placing
     from pulse_common.messaging import Message, Outcome
 
-log = structlog.get_logger(__name__)
+    Batch = Sequence[tuple[Message, "Happened | None"]]
 
+# One batch at a time is under way, over all replicas: what comes again after a crash comes before what is newer.
 READINGS = Consumer(
     stream=events.STREAM_TELEMETRY,
     name="delivery",
     subjects=("pulse.telemetry.>",),
     batch=200,
+    max_ack_pending=200,
     fetch_seconds=1.0,
     only_new=True,
 )
-HAPPENINGS = Consumer(
+HAPPENED = Consumer(
     stream=events.STREAM_EVENTS,
     name="delivery",
-    subjects=tuple(f"pulse.events.{kind}" for kind in EVENT_TYPES if kind != TELEMETRY),
+    subjects=tuple(f"pulse.events.{kind}" for kind in HAPPENINGS),
     batch=50,
+    max_ack_pending=50,
     fetch_seconds=1.0,
     only_new=True,
 )
@@ -64,41 +68,71 @@ class Happened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    bus: Bus
     routes: KnownRoutes
-    lanes: Lanes
+    placing: Placing
+    dropped: Dropped
 
     async def handle(self, messages: list[Message]) -> list[Outcome]:
-        return list(await asyncio.gather(*(self._one(message) for message in messages)))
+        """Place what is wanted of a batch.
 
-    async def _one(self, message: Message) -> Outcome:
-        try:
-            happened = read(message.subject, message.data)
-        except (ValueError, KeyError, TypeError):
-            return Never("not a message of ours")
+        Raises:
+            Unavailable: the bus or the database is away; the whole batch comes again, in its order.
+        """
+        batch = [(message, _read_or_none(message)) for message in messages]
         wanted = [
-            route
-            for route in await self.routes.of(happened.tenant)
-            if route.wants(happened.event_type, happened.device, happened.metrics)
+            (route, _delivery(route, happened, message))
+            for tenant in {happened.tenant for _, happened in batch if happened}
+            for route, happened, message in await self._wanted_of(tenant, batch)
         ]
-        await asyncio.gather(*(self._send(route, happened, message) for route in wanted))
-        return Done()
+        # Begun in their order, and one connection's messages are stored in the order in which they were begun.
+        placed = await asyncio.gather(*(self.placing.place(delivery) for _, delivery in wanted))
+        for (route, _), has_room in zip(wanted, placed, strict=True):
+            if not has_room:
+                self.dropped.note(route)
+        return [Done() if happened else Never("not a message of ours") for _, happened in batch]
 
-    async def _send(self, route: Route, happened: Happened, message: Message) -> None:
-        delivery = Delivery(
-            tenant_id=route.tenant_id,
-            route_id=route.route_id,
-            delivery_id=delivery_id_of(route.route_id, message.subject, message.data),
-            event_type=happened.event_type,
-            device_id=happened.device,
-            body=templates.render(route.template, shown(happened, route.metrics)),
-        )
-        await self.bus.publish_stored(
-            delivery_subject(route.tenant_id, route.route_id),
-            delivery.to_bytes(),
-            message_id=delivery.delivery_id,
-        )
-        self.lanes.open(route.tenant_id, route.route_id)
+    async def _wanted_of(self, tenant: UUID, batch: Batch) -> list[tuple[Route, Happened, Message]]:
+        routes = await self.routes.of(tenant)
+        if not routes:
+            return []
+        own = [(message, seen) for message, seen in batch if seen and seen.tenant == tenant]
+        devices = list({seen.device for _, seen in own if seen.device})
+        groups = await self.routes.groups_of(routes, devices)
+        return [
+            (route, seen, message)
+            for message, seen in own
+            for route in routes
+            if route.wants(
+                seen.event_type,
+                seen.device,
+                groups.get(seen.device, frozenset()) if seen.device else frozenset(),
+                seen.metrics,
+            )
+        ]
+
+
+def _read_or_none(message: Message) -> Happened | None:
+    try:
+        return read(message.subject, message.data)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _delivery(route: Route, happened: Happened, message: Message) -> Delivery:
+    return delivery_of(
+        route, happened, delivery_id_of(route.route_id, message.subject, message.data)
+    )
+
+
+def delivery_of(route: Route, happened: Happened, delivery_id: str) -> Delivery:
+    return Delivery(
+        tenant_id=route.tenant_id,
+        route_id=route.route_id,
+        delivery_id=delivery_id,
+        event_type=happened.event_type,
+        device_id=happened.device,
+        body=templates.render(route.template, shown(happened, route.metrics)),
+    )
 
 
 def read(subject: str, data: bytes) -> Happened:

@@ -17,26 +17,34 @@ if TYPE_CHECKING:
     from pulse_common.tenancy import Row, TenantTx
 
 _ROUTES = """
-    SELECT tenant_id, route_id, name, url, event_types, device_ids, metrics, template, ordered, timeout_seconds,
-           concurrency, status, failing_since, failing_told_at, secret_sealed, previous_secret_sealed,
-           previous_secret_until, version
-      FROM routes
-     WHERE tenant_id = %(tenant_id)s AND (%(route_id)s::uuid IS NULL OR route_id = %(route_id)s::uuid)
-     ORDER BY route_id
+    SELECT r.tenant_id, r.route_id, r.name, r.url, r.event_types, r.device_ids, r.group_ids, r.metrics, r.template,
+           r.ordered, r.timeout_seconds, r.concurrency, r.status, r.failing_since, r.failing_told_at, r.secret_sealed,
+           r.previous_secret_sealed, r.previous_secret_until, r.version, t.status = 'active' AS tenant_active
+      FROM routes r
+      JOIN tenants t ON t.tenant_id = r.tenant_id
+     WHERE r.tenant_id = %(tenant_id)s AND (%(route_id)s::uuid IS NULL OR r.route_id = %(route_id)s::uuid)
+     ORDER BY r.route_id
+"""
+# By device: a batch is of few, and a group may have many.
+_GROUPS = """
+    SELECT device_id, array_agg(group_id) AS group_ids
+      FROM device_group_members
+     WHERE tenant_id = %(tenant_id)s AND device_id = ANY(%(devices)s) AND group_id = ANY(%(groups)s)
+     GROUP BY device_id
 """
 _LOCK_COUNT = "SELECT pg_advisory_xact_lock(hashtextextended('pulse.routes.' || %(tenant)s, 0))"
 _COUNT = "SELECT count(*) AS routes FROM routes WHERE tenant_id = %(tenant_id)s"
 _INSERT = """
-    INSERT INTO routes (tenant_id, route_id, name, url, event_types, device_ids, metrics, template, ordered,
-                        timeout_seconds, concurrency, secret_sealed)
-    VALUES (%(tenant_id)s, %(route_id)s, %(name)s, %(url)s, %(event_types)s, %(device_ids)s, %(metrics)s, %(template)s,
-            %(ordered)s, %(timeout_seconds)s, %(concurrency)s, %(secret_sealed)s)
+    INSERT INTO routes (tenant_id, route_id, name, url, event_types, device_ids, group_ids, metrics, template,
+                        ordered, timeout_seconds, concurrency, secret_sealed)
+    VALUES (%(tenant_id)s, %(route_id)s, %(name)s, %(url)s, %(event_types)s, %(device_ids)s, %(group_ids)s, %(metrics)s,
+            %(template)s, %(ordered)s, %(timeout_seconds)s, %(concurrency)s, %(secret_sealed)s)
     ON CONFLICT (tenant_id, route_id) DO UPDATE SET secret_sealed = EXCLUDED.secret_sealed
 """
 _CHANGE = """
     UPDATE routes
        SET name = %(name)s, url = %(url)s, event_types = %(event_types)s, device_ids = %(device_ids)s,
-           metrics = %(metrics)s, template = %(template)s, ordered = %(ordered)s,
+           group_ids = %(group_ids)s, metrics = %(metrics)s, template = %(template)s, ordered = %(ordered)s,
            timeout_seconds = %(timeout_seconds)s, concurrency = %(concurrency)s,
            status = CASE WHEN url = %(url)s THEN status ELSE 'unverified' END, version = version + 1
      WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s
@@ -95,12 +103,6 @@ _DEAD = """
        FOR UPDATE
 """
 _EXHUME = "DELETE FROM delivery_dead_letters WHERE tenant_id = %(tenant_id)s AND delivery_id = ANY(%(ids)s)"
-_FORGET = (
-    "DELETE FROM delivery_attempts WHERE tenant_id = %(tenant_id)s AND attempted_at < %(before)s"
-)
-_FORGET_DEAD = (
-    "DELETE FROM delivery_dead_letters WHERE tenant_id = %(tenant_id)s AND died_at < %(before)s"
-)
 
 
 async def list_routes(tx: TenantTx) -> Sequence[Route]:
@@ -111,6 +113,14 @@ async def list_routes(tx: TenantTx) -> Sequence[Route]:
 async def find_route(tx: TenantTx, route_id: UUID) -> Route | None:
     row = await tx.one_or_none(_ROUTES, {"tenant_id": tx.tenant, "route_id": route_id})
     return None if row is None else _route(row)
+
+
+async def find_groups(
+    tx: TenantTx, devices: Sequence[UUID], groups: Sequence[UUID]
+) -> dict[UUID, frozenset[UUID]]:
+    """Return which of ``groups`` each of ``devices`` is in."""
+    values = {"tenant_id": tx.tenant, "devices": devices, "groups": groups}
+    return {row["device_id"]: frozenset(row["group_ids"]) for row in await tx.all(_GROUPS, values)}
 
 
 async def count_routes(tx: TenantTx) -> int:
@@ -198,11 +208,6 @@ async def exhume(tx: TenantTx, delivery_ids: Sequence[str]) -> None:
     await tx.execute(_EXHUME, {"tenant_id": tx.tenant, "ids": list(delivery_ids)})
 
 
-async def forget(tx: TenantTx, before: datetime) -> None:
-    for statement in (_FORGET, _FORGET_DEAD):
-        await tx.execute(statement, {"tenant_id": tx.tenant, "before": before})
-
-
 def _key(tx: TenantTx, route_id: UUID) -> dict[str, UUID]:
     return {"tenant_id": tx.tenant, "route_id": route_id}
 
@@ -218,6 +223,7 @@ def _route(row: Row) -> Route:
             **row,
             "event_types": tuple(row["event_types"]),
             "device_ids": frozenset(row["device_ids"]),
+            "group_ids": frozenset(row["group_ids"]),
             "metrics": frozenset(row["metrics"]),
             "secret_sealed": bytes(row["secret_sealed"]),
             "previous_secret_sealed": None if previous is None else bytes(previous),
