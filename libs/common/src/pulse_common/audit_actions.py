@@ -101,6 +101,9 @@ Action = Literal[
     "issuer.activate",
     "issuer.retire",
     "issuer.revoke",
+    "rollover.plan",
+    "rollover.step",
+    "rollover.step_back",
     "crl.publish",
     # Money, and where readings go.
     "subscription.change",

@@ -21,6 +21,7 @@ from cert_worker.ceremony import read_chain
 from cert_worker.domain import ShardId
 from cert_worker.signers import open_signer
 from pulse_common import audit
+from pulse_common.clock import system_clock
 from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
 from pulse_common.ids import PLATFORM_TENANT
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from cert_worker.ca import Signer
     from cert_worker.domain import Issuer, IssuerStatus
     from cert_worker.signers import Place
+    from pulse_common.clock import Clock
     from pulse_common.tenancy import Database, Tx
 
 log = structlog.get_logger(__name__)
@@ -58,17 +60,23 @@ class Authority:
 class Authorities:
     """Every CA of this database, as it was at the last ``refresh``."""
 
-    def __init__(self, database: Database, place: Place) -> None:
+    def __init__(self, database: Database, place: Place, clock: Clock) -> None:
         self._database = database
         self._place = place
+        self._clock = clock
         self._signers: dict[UUID, Signer] = {}
         self._issuers: Sequence[Issuer] = ()
         self._signing: tuple[Authority, ...] = ()
 
     @property
     def signing_lists(self) -> tuple[Authority, ...]:
-        """Those whose lists are kept fresh: all but the retired and revoked, of which nothing counts any more."""
+        """Those whose lists are kept fresh: all that count, and a retired one until what it issued has expired."""
         return self._signing
+
+    @property
+    def counting(self) -> tuple[Authority, ...]:
+        """Those under which certificates count."""
+        return tuple(authority for authority in self._signing if authority.issuing.counts)
 
     def of_profile(self, name: str) -> Authority:
         """Return the one that issues for a profile.
@@ -88,8 +96,23 @@ class Authorities:
     @property
     def bundle_pem(self) -> bytes:
         """What a broker may trust: issuing certificates that count, then the roots above them."""
-        roots = {authority.root.issuer_id: authority.root for authority in self._signing}
-        return as_pem((*(authority.issuing for authority in self._signing), *roots.values()))
+        return _with_roots(self.counting)
+
+    def trusted_by(self, profile_name: str) -> bytes:
+        """Return what devices of a profile are to trust: its issuing certificates, then the roots above them."""
+        return _with_roots(
+            authority
+            for authority in self.counting
+            if authority.issuing.profile == profile_name and authority.issuing.told_of
+        )
+
+    def signing(self, issuer_id: UUID) -> Authority | None:
+        return next((one for one in self._signing if one.issuing.issuer_id == issuer_id), None)
+
+    @property
+    def issuing(self) -> Sequence[Issuer]:
+        """Every issuing CA that there ever was, the newest first."""
+        return [one for one in self._issuers if one.kind == "issuing"]
 
     async def refresh(self) -> None:
         """Follow what was changed, here or by another replica, and write the bundle when that changes it.
@@ -101,13 +124,14 @@ class Authorities:
             self.take(await store.list_issuers(tx))
 
     def take(self, issuers: Sequence[Issuer]) -> None:
-        if issuers == self._issuers:
+        now = self._clock()
+        listing = [one for one in issuers if one.kind == "issuing" and one.has_lists(now)]
+        if issuers == self._issuers and listing == [one.issuing for one in self._signing]:
             return
-        counting = [one for one in issuers if one.status not in ("retired", "revoked")]
+        roots = [one for one in issuers if one.counts]
         signing = tuple(
-            Authority(root=_root_of(one, counting), issuing=one, signer=self._signer(one))
-            for one in counting
-            if one.kind == "issuing"
+            Authority(root=_root_of(one, roots), issuing=one, signer=self._signer(one))
+            for one in listing
         )
         self._issuers, self._signing = issuers, signing
         write_if_changed(self._place.bundle, self.bundle_pem, PUBLIC_FILE)
@@ -118,7 +142,9 @@ class Authorities:
         return self._signers[issuing.issuer_id]
 
 
-async def open_authorities(database: Database, place: Place) -> Authorities:
+async def open_authorities(
+    database: Database, place: Place, clock: Clock = system_clock
+) -> Authorities:
     """Return the authorities of this database and directory, with what `pulse-ca install` has put there since.
 
     Raises:
@@ -129,7 +155,7 @@ async def open_authorities(database: Database, place: Place) -> Authorities:
         known = await store.list_issuers(tx)
         await _record(tx, _new_ones(place, known))
         issuers = await store.list_issuers(tx)
-    authorities = Authorities(database, place)
+    authorities = Authorities(database, place, clock)
     # After the commit: a bundle never names an authority that the database does not know.
     authorities.take(issuers)
     for authority in authorities.signing_lists:
@@ -139,6 +165,12 @@ async def open_authorities(database: Database, place: Place) -> Authorities:
 
 def as_pem(issuers: Iterable[Issuer]) -> bytes:
     return b"".join(issuer.certificate.public_bytes(Encoding.PEM) for issuer in issuers)
+
+
+def _with_roots(authorities: Iterable[Authority]) -> bytes:
+    given = tuple(authorities)
+    roots = {authority.root.issuer_id: authority.root for authority in given}
+    return as_pem((*(authority.issuing for authority in given), *roots.values()))
 
 
 def _new_ones(place: Place, known: Sequence[Issuer]) -> list[Issuer]:

@@ -45,6 +45,20 @@ class Issuer:
     status: IssuerStatus = "active"
     profile: str | None = None
     crl_shards: int = DEFAULT_SHARDS
+    lists_until: datetime | None = None
+    """Of a retired one: how long its lists are still made."""
+    told_of: bool = True
+    """Whether devices are told to trust it: not while it only stands by."""
+
+    @property
+    def counts(self) -> bool:
+        return self.status not in ("retired", "revoked")
+
+    def has_lists(self, now: datetime) -> bool:
+        """Whether revocations of it must still be told: what it issued may be within its dates."""
+        if self.status == "retired":
+            return self.lists_until is not None and now < self.lists_until
+        return self.counts
 
 
 @dataclass(frozen=True, slots=True, order=True)

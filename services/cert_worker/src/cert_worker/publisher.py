@@ -78,6 +78,7 @@ class CrlPublisher:
     async def follow(self) -> None:
         """Make the lists that are due or out of date, and take over what other replicas have made."""
         await self._authorities.refresh()
+        self._forget_those_gone()
         async with self._database.service_connection("pulse_ca") as tx:
             heads, pending = await store_crl.list_heads(tx), await store_crl.list_pending(tx)
         now = self._clock()
@@ -118,6 +119,12 @@ class CrlPublisher:
             return
         await asyncio.sleep(DEBOUNCE_SECONDS)
         self._wanted.clear()
+
+    def _forget_those_gone(self) -> None:
+        """Stop serving lists that nobody makes any more: they would go stale, and the prober would say so for ever."""
+        made = {shard for one in self._authorities.signing_lists for shard in one.shards}
+        for shard in self._lists.keys() - made:
+            del self._lists[shard]
 
     def _is_news(self, shard: ShardId, head: CrlHead) -> bool:
         served = self._lists.get(shard)

@@ -27,8 +27,12 @@ async def lock_authority(tx: Tx) -> None:
 async def list_issuers(tx: Tx) -> list[Issuer]:
     rows = await tx.all(
         """
-        SELECT issuer_id, kind, certificate_der, status, profile, crl_shards
-          FROM issuers
+        SELECT i.issuer_id, i.kind, i.certificate_der, i.status, i.profile, i.crl_shards, i.lists_until,
+               i.status <> 'standby'
+               OR EXISTS (SELECT FROM rollovers r
+                           WHERE r.new_issuer_id = i.issuer_id AND r.state IN ('distributing', 'dual_trust'))
+               AS told_of
+          FROM issuers i
          ORDER BY created_at DESC, issuer_id DESC
         """
     )
@@ -40,6 +44,8 @@ async def list_issuers(tx: Tx) -> list[Issuer]:
             status=row["status"],
             profile=row["profile"],
             crl_shards=row["crl_shards"],
+            lists_until=row["lists_until"],
+            told_of=row["told_of"],
         )
         for row in rows
     ]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from cert_worker import store_revocation
+from cert_worker import store_revocation, store_rollover
+from cert_worker.rollover import changed
 from pulse_common import audit, events, outbox
 from pulse_common.errors import NotFound
 from pulse_common.identity import TenantId
@@ -45,6 +46,9 @@ class RevokingIssuers:
                     tx, request.issuer_id, reason=request.reason, now=now
                 )
                 await _tell(tx, request, issuer, now)
+                # A plan that an issuer had a part in is void: the other one is activated, or goes on issuing.
+                for one in await store_rollover.cancel_of(tx, request.issuer_id, now):
+                    await outbox.emit(tx, changed(one, now))
         await self._authorities.refresh()
         return events.RevokeIssuerReply(revoked_at=before or now)
 
