@@ -25,6 +25,7 @@ class Post:
     port: int = 0
     refusing: bool = False
     unknown: set[str] = field(default_factory=set)
+    delayed: set[str] = field(default_factory=set)
     raw: list[bytes] = field(default_factory=list)
     received: list[tuple[list[str], EmailMessage]] = field(default_factory=list)
 
@@ -38,6 +39,8 @@ class Post:
     ) -> str:
         if address in self.unknown:
             return "550 no such person"
+        if address in self.delayed:
+            return "451 come back later"
         envelope.rcpt_tos.append(address)
         return "250 fine"
 

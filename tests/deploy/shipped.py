@@ -39,6 +39,7 @@ SETTINGS = {
         "SMTP_STARTTLS",
         "SMTP_USER",
         "SMTP_PASSWORD",
+        "OPERATOR_NOTICE_EMAILS",
         "OIDC_CLIENT_ID",
         "OIDC_CLIENT_SECRET",
         "OIDC_ADMIN_CLIENT_SECRET",

@@ -13,6 +13,7 @@ from tests.post import Post, running_post
 from pulse_common import events
 from pulse_common.messaging import Done, Later, Never
 from pulse_common.tenancy import Database
+from ui_iot.addressees import Addressees
 from ui_iot.glass_notices import GlassNotices
 
 if TYPE_CHECKING:
@@ -70,9 +71,8 @@ async def notices(postgres: Postgres, post: Post) -> AsyncIterator[GlassNotices]
         return [f"admin-of-{tenant}@acme.example"]
 
     yield GlassNotices(
-        db=database,
         mailer=post.mailer(),
-        administrators=administrators,
+        addressees=Addressees(db=database, administrators=administrators),
         public_url="https://pulse.example",
     )
     await database.close()

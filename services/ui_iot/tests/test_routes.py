@@ -222,6 +222,8 @@ def test_open_routes_are_exactly_these() -> None:
         "POST /auth/backchannel-logout",
         "GET /api/v2/openapi.json",
         "GET /api/v2/operator/openapi.json",
+        "GET /unsubscribe/{link}",
+        "POST /unsubscribe/{link}",
         "GET /healthz",
         "GET /readyz",
         "GET /metrics",

@@ -202,6 +202,7 @@ class Environments:
             "SMTP_PORT": str(self.ports.smtp),
             "SMTP_FROM": "pulse@pulse.example",
             "SMTP_STARTTLS": "false",
+            "OPERATOR_NOTICE_EMAILS": "olivia@pulse.example",
             "OIDC_CLIENT_ID": "pulse-ui",
             "OIDC_CLIENT_SECRET": self.secrets.oidc_client,
             "OIDC_ADMIN_CLIENT_SECRET": self.secrets.oidc_admin_client,

@@ -34,7 +34,7 @@ class NoticeRaised(Event):
     """What it is about, of its tenant and topic: a second one with the same key is not mailed."""
     title: OneLine
     text: str = Field(max_length=4000)
-    path: str = Field(default="/", pattern=r"^/[!-~]{0,500}$")
+    path: str = Field(default="/", pattern=r"^/(?:[!-.0-~][!-~]{0,499})?$")
     """Where in Pulse there is more to see."""
     patience_seconds: int = Field(default=AT_ONCE, ge=0, le=7 * DAILY)
     """How long it may wait for others to share a mail with; ``AT_ONCE`` is a mail of its own."""

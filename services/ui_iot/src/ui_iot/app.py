@@ -15,7 +15,7 @@ from ui_iot.api_cors import ApiCors
 from ui_iot.cookies import SealedCookies
 from ui_iot.rendering import SecurityHeaders
 from ui_iot.sessions import IDLE_LIFE
-from ui_iot.wiring import auditing, billing, devices, operators, people
+from ui_iot.wiring import auditing, billing, devices, mails, operators, people
 from ui_iot.wiring.made import open_parts
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def all_endpoints(made: Parts, callers: Callers) -> list[Endpoint]:
         ),
         *limits.limited(billing.endpoints(made), made.rates),
         *limits.limited(operators.endpoints(made, callers, sealed), made.rates),
+        *mails.unsubscribing(made).endpoints(),
         *health.endpoints(made.readiness),
     ]
 
@@ -70,7 +71,8 @@ async def start(settings: Settings, runtime: Runtime) -> ASGIApp:
     made = await open_parts(settings, runtime)
     runtime.spawn("live sweep", made.hub.sweep())
     runtime.spawn("session cleaning", clean_sessions(made.db, made.clock))
-    operators.run_beside(runtime, settings, made)
+    operators.run_beside(runtime, made)
+    mails.run_beside(runtime, settings, made)
     return create_app(made)
 
 

@@ -16,12 +16,10 @@ from pulse_common.consume import Consumer
 from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
 from pulse_common.messaging import Done, Later, Message, Never, Outcome
-from ui_iot import access_store
 
 if TYPE_CHECKING:
     from pulse_common.mail import Mailer
-    from pulse_common.tenancy import Database
-    from ui_iot.glass_notices import Administrators
+    from ui_iot.addressees import Addressees
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +35,8 @@ CONSUMER = Consumer(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingNotices:
-    """``administrators`` finds the addresses of a tenant that has named nobody."""
-
-    db: Database
     mailer: Mailer
-    administrators: Administrators
+    addressees: Addressees
     public_url: str
 
     async def handle(self, message: Message) -> Outcome:
@@ -57,10 +52,7 @@ class BillingNotices:
         return Done()
 
     async def _tell(self, event: events.BillingNotice) -> int:
-        tenant = TenantId(event.tenant_id)
-        async with self.db.tenant_connection(tenant) as tx:
-            policy = await access_store.read_policy(tx)
-        to = policy.notice_emails or list(await self.administrators(tenant))
+        to = await self.addressees.of(TenantId(event.tenant_id))
         if to:
             subject, what = words(event.kind)
             text = f"{what}\n\nPlan, bills and what is used: {self.public_url}/billing\n"

@@ -16,15 +16,10 @@ from pulse_common.consume import Consumer
 from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
 from pulse_common.messaging import Done, Later, Message, Never, Outcome
-from ui_iot import access_store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from pulse_common.mail import Mailer
-    from pulse_common.tenancy import Database
-
-    Administrators = Callable[[TenantId], Awaitable[Sequence[str]]]
+    from ui_iot.addressees import Addressees
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +33,8 @@ CONSUMER = Consumer(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlassNotices:
-    """``administrators`` finds the addresses of a tenant that has named nobody."""
-
-    db: Database
     mailer: Mailer
-    administrators: Administrators
+    addressees: Addressees
     public_url: str
 
     async def handle(self, message: Message) -> Outcome:
@@ -58,10 +50,7 @@ class GlassNotices:
         return Done()
 
     async def _tell(self, event: events.GlassBroken) -> int:
-        tenant = TenantId(event.tenant_id)
-        async with self.db.tenant_connection(tenant) as tx:
-            policy = await access_store.read_policy(tx)
-        to = policy.notice_emails or list(await self.administrators(tenant))
+        to = await self.addressees.of(TenantId(event.tenant_id))
         if to:
             subject = "Operators opened your Pulse data without your approval"
             await self.mailer.send(to, subject, _text(event, self.public_url))

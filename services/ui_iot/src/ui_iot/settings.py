@@ -5,17 +5,44 @@ from __future__ import annotations
 import base64
 import binascii
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import NoDecode
 
 from pulse_common.clients import DEFAULT_CLIENTS, ClientsSetting
 from pulse_common.cors import CorsSettings
-from pulse_common.mail import MailSettings
+from pulse_common.mail import MailSettings, is_address
 from pulse_common.ratelimit_store import RateLimitSettings
 from pulse_common.settings import Key, Networks, Secret, ServiceSettings
 
 KEY_BYTES = 32
+
+
+def _addresses(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip())
+        if isinstance(value, str)
+        else value
+    )
+
+
+def _address(value: str) -> str:
+    if not is_address(value):
+        raise ValueError("must be e-mail addresses with commas between them")
+    return value
+
+
+OperatorAddresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_addresses)
+]
 
 
 class Settings(CorsSettings, MailSettings, RateLimitSettings, ServiceSettings):
@@ -37,6 +64,8 @@ class Settings(CorsSettings, MailSettings, RateLimitSettings, ServiceSettings):
     oidc_admin_client_secret: Key
     session_encryption_key: SecretStr
     session_encryption_key_previous: SecretStr | None = None
+    operator_notice_emails: OperatorAddresses = ()
+    """Who hears of what concerns the platform: issuers, revocation lists and server certificates that expire."""
     audit_spool_directory: Path | None = None
     """Where views wait for the database; without it they are not recorded."""
     live_views_per_person: int = Field(default=20, ge=1)

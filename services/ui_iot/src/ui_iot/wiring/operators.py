@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pulse_common.consume import consume
-from pulse_common.mail import Mailer
 from pulse_common.outbox import Relay
-from ui_iot import billing_api, billing_notices, glass_notices
+from ui_iot import billing_api
 from ui_iot.access import Access
 from ui_iot.access_handlers import AccessHandlers
-from ui_iot.billing_notices import BillingNotices
-from ui_iot.glass_notices import GlassNotices
-from ui_iot.members import ADMIN, member_of
 from ui_iot.operator_api import OperatorApi
 from ui_iot.operator_audit import OperatorAudit
 from ui_iot.operator_changes import OperatorChanges
@@ -25,14 +20,10 @@ from ui_iot.purging import purge_for_ever
 
 if TYPE_CHECKING:
     from pulse_common.http import Endpoint
-    from pulse_common.identity import TenantId
     from pulse_common.runtime import Runtime
     from ui_iot.callers import Callers
     from ui_iot.cookies import SealedCookies
-    from ui_iot.settings import Settings
     from ui_iot.wiring.made import Parts
-
-MOST_TOLD = 50
 
 
 def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endpoint]:
@@ -62,26 +53,8 @@ def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endp
     )
 
 
-def run_beside(runtime: Runtime, settings: Settings, made: Parts) -> None:
-    """Publish what operators did, tell tenants of a broken glass and of bills, purge what is due."""
-
-    async def administrators(tenant: TenantId) -> list[str]:
-        accounts = await made.directory.search(tenant, 0, MOST_TOLD)
-        members = [
-            member_of(account, await made.directory.roles_of(account.id), tenant)
-            for account in accounts
-        ]
-        return [member.email for member in members if member and member.role == ADMIN]
-
-    mailer = Mailer.of(settings)
-    glass = GlassNotices(
-        db=made.db, mailer=mailer, administrators=administrators, public_url=settings.public_url
-    )
-    bills = BillingNotices(
-        db=made.db, mailer=mailer, administrators=administrators, public_url=settings.public_url
-    )
-    runtime.spawn("broken glass", consume(made.bus, glass_notices.CONSUMER, glass.handle))
-    runtime.spawn("billing notices", consume(made.bus, billing_notices.CONSUMER, bills.handle))
+def run_beside(runtime: Runtime, made: Parts) -> None:
+    """Publish what operators did, purge what is due."""
     runtime.spawn("operators' events", Relay(made.operator_db, made.bus).run())
     changes = OperatorChanges(db=made.operator_db, clock=made.clock)
     runtime.spawn("purge", purge_for_ever(changes))
