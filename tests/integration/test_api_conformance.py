@@ -72,6 +72,10 @@ OPERATIONS = [
     ("POST", "/api/v2/routes/{route_id}/secret"),
     ("POST", "/api/v2/routes/{route_id}/replay"),
     ("GET", "/api/v2/deliveries"),
+    ("GET", "/api/v2/billing"),
+    ("GET", "/api/v2/billing/invoices"),
+    ("POST", "/api/v2/billing/checkout"),
+    ("POST", "/api/v2/billing/portal"),
 ]
 #: These would sign the other tests' people out.
 NOT_TRIED = {

@@ -130,6 +130,106 @@ async def test_nobody_is_led_anywhere_else(alice: Browser, billing: Billing, url
     assert "location" not in answer.headers
 
 
+async def test_a_program_reads_plan_usage_against_limits_and_the_event_behind_them(
+    rig: Rig, acme: UUID, billing: Billing
+) -> None:
+    billing.overview = OVERVIEW.model_copy(
+        update={
+            "version": 3,
+            "cause": "invoice.paid",
+            "stripe_event_id": "evt_3",
+            "applied_at": NOW,
+            "usage": [
+                events.Usage(name="devices", used=60, limit=50),
+                events.Usage(name="retention_days", used=None, limit=30),
+                events.Usage(name="messages_per_month", used=5, limit=None),
+            ],
+        }
+    )
+
+    answer = await rig.browser().get("/api/v2/billing", headers=rig.bearer(acme))
+
+    found = answer.json()
+    assert answer.status_code == 200
+    assert (found["plan"], found["subscription_status"], found["mode"]) == (
+        "starter",
+        "active",
+        "stripe",
+    )
+    assert [use["percent"] for use in found["usage"]] == [120, None, None]
+    assert found["applied"] == {
+        "version": 3,
+        "cause": "invoice.paid",
+        "stripe_event_id": "evt_3",
+        "applied_at": "2026-01-01T12:00:00Z",
+    }
+    assert billing.asked == [events.BillingRequest(tenant_id=acme, with_invoices=False)]
+
+
+async def test_a_program_reads_invoices_and_is_told_when_stripe_is_away(
+    rig: Rig, acme: UUID, billing: Billing
+) -> None:
+    invoice = events.Invoice(
+        invoice_id="in_1",
+        status="paid",
+        created_at=NOW,
+        amount_due=4900,
+        currency="eur",
+        hosted_url="https://invoice.stripe.com/i/1",
+    )
+    billing.overview = OVERVIEW.model_copy(update={"invoices": [invoice]})
+    browser, path = rig.browser(), "/api/v2/billing/invoices"
+
+    read = await browser.get(path, headers=rig.bearer(acme))
+    billing.overview = OVERVIEW.model_copy(update={"invoices": None})
+    away = await browser.get(path, headers=rig.bearer(acme))
+
+    assert [(i["id"], i["amount_due"]) for i in read.json()["invoices"]] == [("in_1", 4900)]
+    assert away.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "plan"),
+    [("checkout", {"plan": "business"}, "business"), ("portal", None, None)],
+)
+async def test_a_program_gets_a_link_to_stripe_for_its_own_tenant_and_nowhere_else(
+    rig: Rig, acme: UUID, billing: Billing, what: str, body: object, plan: str | None
+) -> None:
+    browser, path = rig.browser(), f"/api/v2/billing/{what}"
+
+    made = await browser.post(path, headers=rig.bearer(acme), json=body)
+    billing.url = "https://evil.example/"
+    elsewhere = await browser.post(path, headers=rig.bearer(acme), json=body)
+    customer = await browser.post(path, headers=rig.bearer(acme, "customer"), json=body)
+
+    assert (made.status_code, made.json()) == (
+        201,
+        {"url": "https://checkout.stripe.com/c/pay/cs_1"},
+    )
+    assert (elsewhere.status_code, customer.status_code) == (503, 403)
+    asked = billing.asked[0]
+    assert isinstance(asked, events.BillingLinkRequest)
+    assert (asked.tenant_id, asked.plan) == (acme, plan)
+
+
+async def test_the_page_says_which_event_the_limits_follow_from(
+    alice: Browser, billing: Billing
+) -> None:
+    billing.overview = OVERVIEW.model_copy(
+        update={
+            "version": 3,
+            "cause": "invoice.paid",
+            "stripe_event_id": "evt_3",
+            "applied_at": NOW,
+        }
+    )
+
+    page = await alice.page("/billing")
+
+    assert "because of invoice.paid" in page.text
+    assert "evt_3" in page.text
+
+
 async def test_customers_do_not_see_billing(rig: Rig, acme: UUID, billing: Billing) -> None:
     bob = await rig.person(acme, "customer")
 

@@ -78,6 +78,10 @@ FOR_ADMINISTRATORS = {
     "GET /billing",
     "POST /billing/checkout",
     "POST /billing/portal",
+    "GET /api/v2/billing",
+    "GET /api/v2/billing/invoices",
+    "POST /api/v2/billing/checkout",
+    "POST /api/v2/billing/portal",
 }
 FOR_ADMINISTRATORS |= {
     "GET /access",

@@ -583,6 +583,11 @@ class BillingReply(Wire):
     has_customer: bool
     invoices: list[Invoice] | None
     """None when they were not asked for or Stripe did not answer."""
+    version: int = 0
+    cause: str | None = None
+    """What made the limits what they are: a type of Stripe's, or ``override``, ``usage``, ``time``, ``reconciler``."""
+    stripe_event_id: str | None = None
+    applied_at: datetime | None = None
 
 
 class BillingLinkRequest(Call):

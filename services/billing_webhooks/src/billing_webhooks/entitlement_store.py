@@ -134,6 +134,16 @@ async def all_tenants(tx: Tx) -> list[UUID]:
     return [row["tenant_id"] for row in rows]
 
 
+async def newest_change(tx: TenantTx) -> Row | None:
+    """Say why the limits that hold now do."""
+    return await tx.one_or_none(
+        """
+        SELECT version, cause, event_id, applied_at FROM billing_entitlements WHERE tenant_id = %(tenant)s
+        """,
+        {"tenant": tx.tenant},
+    )
+
+
 async def history(tx: TenantTx) -> list[Row]:
     return list(
         await tx.all(

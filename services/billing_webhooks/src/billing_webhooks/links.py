@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from billing_webhooks import domain, store, usage_store
+from billing_webhooks import domain, entitlement_store, store, usage_store
 from billing_webhooks.usage import month_of
 from pulse_common import audit, entitlements, events
 from pulse_common.errors import AppError, Conflict, Malformed, NotFound, Unavailable
@@ -41,6 +41,7 @@ class Links:
     async def overview(self, request: events.BillingRequest) -> events.BillingReply:
         async with self._tenant(request.tenant_id) as tx:
             held = await entitlements.load(tx)
+            change = await entitlement_store.newest_change(tx)
             month = month_of(self.clock())
             used = {
                 "devices": await usage_store.devices_of(tx),
@@ -66,17 +67,21 @@ class Links:
             offers=self._offers(),
             has_customer=_is_live(customer),
             invoices=await self._invoices(customer) if request.with_invoices else None,
+            version=held.version,
+            cause=change["cause"] if change else None,
+            stripe_event_id=change["event_id"] if change else None,
+            applied_at=change["applied_at"] if change else None,
         )
 
     async def link(self, request: events.BillingLinkRequest) -> events.BillingLinkReply:
         """Make a session of Checkout or of the Customer Portal; both return to our own billing page.
 
         Raises:
-            Unavailable: nothing is billed here, or Stripe is away.
-            Conflict: there is a subscription already, or none whose portal could be shown.
+            Unavailable: Stripe is away.
+            Conflict: nothing is billed here, there is a subscription already, or none whose portal could be shown.
         """
         if self.api is None:
-            raise Unavailable("billing is off here")
+            raise Conflict("nothing is billed on this installation")
         if request.plan is None:
             return await self._portal(self.api, request)
         return await self._checkout(self.api, request, request.plan)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pulse_common.http import Endpoint, Open
 from ui_iot import api_models as models
 from ui_iot.audit_operations import audit_operations
+from ui_iot.billing_links import TenantBilling
 from ui_iot.gate_operations import gate_operations
 from ui_iot.openapi import describe
 from ui_iot.operations import Operation
@@ -17,6 +18,7 @@ from ui_iot.session_operations import session_operations
 from ui_iot.team_operations import team_operations
 from ui_iot.telemetry_api import TelemetryApi
 from ui_iot.telemetry_operations import telemetry_operations
+from ui_iot.tenant_billing_api import TenantBillingApi, billing_operations
 
 if TYPE_CHECKING:
     from ui_iot.api import Api
@@ -51,6 +53,7 @@ def api_endpoints(
         *team_operations(team),
         *audit_operations(audit_trail),
         *route_operations(RouteApi(db=changes.db, bus=changes.bus, once=changes.once)),
+        *billing_operations(TenantBillingApi(db=changes.db, billing=TenantBilling(changes.bus))),
     ]
     document = Open(
         method="GET",
