@@ -200,6 +200,16 @@ async def test_route_that_fails_for_days_is_told_and_then_disabled(
             [engine.tenant],
         ).fetchall()
         assert told == [("failing",), ("disabled",)]
+        mailed = superuser.execute(
+            "SELECT payload->>'title', payload->>'notice_key' FROM outbox"
+            " WHERE tenant_id = %s AND subject = 'pulse.events.notice.raised' ORDER BY position",
+            [engine.tenant],
+        ).fetchall()
+        assert [title for title, _ in mailed] == [
+            "A webhook has failed for a day",
+            "A webhook was disabled",
+        ]
+        assert len({key for _, key in mailed}) == 2
 
 
 async def test_paused_route_collects_and_delivers_when_it_is_resumed(engine: Engine) -> None:

@@ -68,10 +68,16 @@ async def test_what_finds_no_room_is_counted_told_and_hurts_no_neighbour(
             [engine.tenant],
         ).fetchall()
         assert told == [("full", str(paused.route_id))]
+        assert notices(superuser, engine.tenant) == ["A webhook has no room for more"]
         await resume(engine, paused.route_id)
         await until_true(lambda: len(messages(endpoint)) == 3)
         await engine.publish(uuid4(), n=9)
         await until_true(lambda: len(messages(endpoint)) == 4)
+
+
+def notices(superuser: psycopg.Connection, tenant: UUID) -> list[str]:
+    query = "SELECT payload->>'title' FROM outbox WHERE tenant_id = %s AND subject = 'pulse.events.notice.raised'"
+    return [row[0] for row in superuser.execute(query, [tenant])]
 
 
 async def test_large_messages_fill_a_backlog_by_their_size(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from delivery_worker import store
+from delivery_worker import store, troubles
 from delivery_worker.calls import Attempt
 from delivery_worker.domain import DISABLED_AFTER, TOLD_AFTER, retry_after
 from delivery_worker.signing import SecretLostError, sign
-from pulse_common import audit, outbox
+from pulse_common import audit
 from pulse_common.delivery_events import RouteTroubled
 from pulse_common.identity import TenantId
 from pulse_common.ids import new_id
@@ -103,7 +103,7 @@ class Attempts:
         ):
             return
         kind = "disabled" if disabled else "failing"
-        await outbox.emit(
+        await troubles.tell(
             tx,
             RouteTroubled(
                 tenant_id=route.tenant_id,

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from delivery_worker import room_store
-from pulse_common import outbox
+from delivery_worker import room_store, troubles
 from pulse_common.delivery_events import RouteTroubled, delivery_subject
 from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
@@ -101,5 +100,5 @@ class Dropped:
                 troubled = RouteTroubled(
                     tenant_id=tenant, at=at, route_id=route_id, name=name, kind="full", since=at
                 )
-                await outbox.emit(tx, troubled)
+                await troubles.tell(tx, troubled)
         log.warning("deliveries_dropped", route_id=str(route_id), dropped=count)
