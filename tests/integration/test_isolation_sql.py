@@ -130,7 +130,7 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "refused_messages": {*_SEE, "insert", "update", "delete"},
         "limit_receipts": {*_SEE, "insert", "update", "delete"},
         "commands": {*_SEE, "insert", "update"},
-        # Rules and alerts it reads for a batch, and writes as the tenant; where devices stand it writes for a batch too.
+        # Rules and alerts it reads for a batch and writes as the tenant; where devices stand, for a batch too.
         "alert_rules": _SEE,
         "alerts": _SEE,
         "alert_states": {*_SEE, "insert", "update", "delete"},

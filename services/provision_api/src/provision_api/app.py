@@ -13,6 +13,7 @@ from provision_api.device_token_calls import DeviceTokenCalls
 from provision_api.device_tokens import DeviceTokens
 from provision_api.enrolment import Enrolment
 from provision_api.fleet import wiring as fleet
+from provision_api.groups import Groups
 from provision_api.handlers import Provisioning
 from provision_api.renaming import Renaming
 from provision_api.routes import Rates, endpoints
@@ -87,6 +88,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
     await bus.answer(events.RenameDeviceRequest, provisioning.answer_rename_device)
     await fleet.answer(bus, database, provisioning.administrators)
+    administrators = provisioning.administrators
+    await Groups(db=database, clock=system_clock, administrators=administrators).listen(bus)
     runtime.spawn("outbox relay", Relay(database, bus).run())
     if settings.canary_every_seconds:
         canary = Canary(database, every_seconds=settings.canary_every_seconds)
