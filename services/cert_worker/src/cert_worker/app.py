@@ -12,6 +12,7 @@ from cert_worker.domain import DEVICE_PROFILE
 from cert_worker.expiry import Expiry
 from cert_worker.handlers import retire
 from cert_worker.handlers.authorities import Telling
+from cert_worker.handlers.claim import ClaimSigning
 from cert_worker.handlers.pki import Pki
 from cert_worker.handlers.renew import Renewing
 from cert_worker.handlers.revoke import Revoking
@@ -27,7 +28,7 @@ from cert_worker.sealing.start import start_sealing
 from cert_worker.settings import ProfileSetting
 from cert_worker.signers import Place
 from cert_worker.weak_keys import NO_LIST, Blocklist
-from pulse_common import events, health, parts
+from pulse_common import events, events_fleet, health, parts
 from pulse_common.clock import system_clock
 from pulse_common.consume import consume
 from pulse_common.errors import Unauthenticated
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from cert_worker.authority import Authorities
     from cert_worker.settings import Settings
+    from pulse_common.bus import Bus
     from pulse_common.http import Endpoint
     from pulse_common.identity import Principal
     from pulse_common.runtime import Runtime
@@ -86,7 +88,6 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         lint_share=settings.lint_share,
         blocklist=_blocklist(settings),
     )
-    signing = Signing(database=database, issuing=issuing, clock=system_clock)
     revoking = Revoking(database=database, publisher=publisher, clock=system_clock)
     runtime.spawn("crl publisher", publisher.run())
     runtime.spawn(
@@ -94,9 +95,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         Expiry(database=database, authorities=authorities, clock=system_clock).run(),
     )
     runtime.spawn("outbox relay", Relay(database, bus).run())
-    await bus.answer(events.SignRequest, signing.sign)
-    renewing = Renewing(database=database, issuing=issuing, clock=system_clock)
-    await bus.answer(events.RenewRequest, renewing.renew)
+    await _answer_signing(bus, database, issuing)
     await bus.answer(events.AuthoritiesRequest, Telling(authorities).authorities_of)
     retiring = retire.Retiring(database=database, publisher=publisher, clock=system_clock)
     runtime.spawn("renewals", consume(bus, retire.CONSUMER, retiring.handle))
@@ -109,6 +108,15 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     pki = Pki(authorities=authorities, publisher=publisher, ocsp=ocsp, clock=system_clock)
     sealing = await start_sealing(settings, runtime, database, bus)
     return create_app(pki=pki, readiness=runtime.readiness, sealing=sealing)
+
+
+async def _answer_signing(bus: Bus, database: Database, issuing: Issuing) -> None:
+    signing = Signing(database=database, issuing=issuing, clock=system_clock)
+    await bus.answer(events.SignRequest, signing.sign)
+    renewing = Renewing(database=database, issuing=issuing, clock=system_clock)
+    await bus.answer(events.RenewRequest, renewing.renew)
+    claims = ClaimSigning(database=database, issuing=issuing, clock=system_clock)
+    await bus.answer(events_fleet.SignClaimRequest, claims.sign)
 
 
 async def _authorities(settings: Settings, database: Database) -> Authorities:
