@@ -18,6 +18,7 @@ from ingest_worker.domain import (
     Inbound,
     Origin,
     Refused,
+    Verdict,
     judge,
     parked_id,
     parse_topic,
@@ -38,14 +39,18 @@ def reading(**members: object) -> str:
     return json.dumps({"ts": "2026-03-01T11:59:00Z", "metrics": {"temp": 21.5}} | members)
 
 
+def judged(message: Inbound) -> Verdict:
+    return judge(message, parse_topic(message.topic))
+
+
 def accepted(message: Inbound) -> Accepted:
-    verdict = judge(message)
+    verdict = judged(message)
     assert isinstance(verdict, Accepted), verdict
     return verdict
 
 
 def refusal(message: Inbound) -> str:
-    verdict = judge(message)
+    verdict = judged(message)
     assert isinstance(verdict, Refused), verdict
     return verdict.reason
 
@@ -162,7 +167,7 @@ def test_one_bad_reading_refuses_its_whole_batch() -> None:
     ],
 )
 def test_topic_of_nobody_is_refused(topic: str) -> None:
-    assert judge(received(reading(), topic=topic)) == Refused("topic", None)
+    assert judged(received(reading(), topic=topic)) == Refused("topic", None)
 
 
 def test_topic_names_its_owner() -> None:
@@ -172,7 +177,7 @@ def test_topic_names_its_owner() -> None:
 def test_command_acknowledgement_names_its_command() -> None:
     message = received(f'{{"id": "{DEVICE}", "ok": true}}', topic=f"{ROOT}/command/ack")
 
-    assert judge(message) == CommandAcknowledged(
+    assert judged(message) == CommandAcknowledged(
         Origin(TENANT, DEVICE, "command/ack"), DEVICE, ok=True, result=None
     )
 
@@ -259,7 +264,7 @@ ALMOST = st.fixed_dictionaries(
 
 def judge_and_check(payload: bytes) -> None:
     """Whatever comes: a verdict, and what was accepted can be sent and stored."""
-    verdict = judge(received(payload))
+    verdict = judged(received(payload))
     if isinstance(verdict, Accepted):
         for found in verdict.readings:
             text = found.to_bytes().decode()
@@ -281,7 +286,7 @@ def test_any_json_gets_a_verdict(value: object) -> None:
 
 @given(st.text())
 def test_any_topic_gets_a_verdict(topic: str) -> None:
-    judge(received(reading(), topic=topic))
+    judged(received(reading(), topic=topic))
 
 
 @given(
@@ -313,7 +318,7 @@ def test_naughty_strings_come_through_unchanged_or_are_refused() -> None:
     strings = json.loads(corpus("blns.json").read_text())
 
     for text in strings:
-        verdict = judge(received(reading(metrics={"text": text})))
+        verdict = judged(received(reading(metrics={"text": text})))
         if isinstance(verdict, Accepted):
             assert verdict.readings[0].metrics == {"text": text}
         judge_and_check(reading(metrics={text: 1}).encode())

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pulse_common.events import MetricValue
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 Kind = Literal["telemetry", "state", "command/ack"]
 
 
@@ -62,9 +64,11 @@ class Refused:
 Verdict = Accepted | CommandAcknowledged | Refused
 
 
-def judge(message: Inbound) -> Verdict:
-    """Decide about one message as a whole: one bad reading refuses the batch that it came in."""
-    origin = parse_topic(message.topic)
+def judge(message: Inbound, origin: Origin | None) -> Verdict:
+    """Decide about one message as a whole: one bad reading refuses the batch that it came in.
+
+    ``origin`` is what its topic says (``parse_topic``).
+    """
     if origin is None:
         return Refused("topic", None)
     try:
@@ -123,17 +127,14 @@ def _reading_id(
     if ts is None:
         arrival = message.received_at.isoformat().encode()
         return _digest_id(b"arrived", *where, arrival, message.payload)
-    content = json.dumps([ts.isoformat(), metrics], sort_keys=True, separators=(",", ":"))
+    content = _CANONICAL.encode([ts.isoformat(), metrics])
     return _digest_id(b"stated", *where, content.encode())
 
 
 def _digest_id(*parts: bytes) -> UUID:
     """Make a UUIDv8 (RFC 9562 section 5.8) from SHA-256; lengths go in, so that no two lists of parts look alike."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(4, "big"))
-        digest.update(part)
-    value = int.from_bytes(digest.digest()[:16], "big")
+    content = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    value = int.from_bytes(hashlib.sha256(content).digest()[:16], "big")
     value = value & ~(0xF << 76) | 0x8 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return UUID(int=value)

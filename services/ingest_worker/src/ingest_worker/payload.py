@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -159,21 +158,18 @@ def _parse_sample(item: object, received_at: datetime) -> Sample:
 
 def is_storable(value: object) -> bool:
     """Tell whether PostgreSQL, JSON and a browser all keep this value as it is."""
-    match value:
-        case bool():
-            return True
-        case int():
-            return -LARGEST_INTEGER <= value <= LARGEST_INTEGER
-        case float():
-            return math.isfinite(value) and abs(value) <= LARGEST_NUMBER
-        case str():
-            return len(value) <= LONGEST_TEXT and "\x00" not in value and _is_unicode(value)
-        case _:
-            return False
+    # The commonest first; NaN is in no range.
+    if isinstance(value, float):
+        return -LARGEST_NUMBER <= value <= LARGEST_NUMBER
+    if isinstance(value, str):
+        return len(value) <= LONGEST_TEXT and "\x00" not in value and _is_unicode(value)
+    return isinstance(value, int) and -LARGEST_INTEGER <= value <= LARGEST_INTEGER
 
 
 def _is_unicode(text: str) -> bool:
     """JSON's escapes can spell half a surrogate pair, which is no character."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 from datetime import timedelta
-from typing import TYPE_CHECKING, assert_never
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 import structlog
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from pulse_common.events import Reading
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 MOST_PUBLISHES = 512
 """How many publishes wait for JetStream at a time; more would only time out behind each other."""
@@ -66,7 +69,7 @@ class Pipeline:
             if way == "drop" and over is not None:
                 self._toll.note(origin, over, "dropped", messages=1, size_bytes=size)
                 return
-        verdict = _judge(message)
+        verdict = _judge(message, origin)
         match verdict:
             case Accepted(readings):
                 await self._accept(readings, message, over)
@@ -174,20 +177,15 @@ class Pipeline:
 
     async def _store(self, subject: str, data: bytes, message_id: str) -> None:
         """Publish until JetStream says that it has it; the id makes a repeat harmless."""
-
-        async def publish() -> bool:
-            await self._bus.publish_stored(subject, data, message_id=message_id)
-            return True
-
+        publish = partial(self._bus.publish_stored, subject, data, message_id=message_id)
         await self._insist(publish, subject)
 
     async def _store_if_room(self, subject: str, data: bytes, message_id: str) -> bool:
         """As ``_store``, to a lane that may be full; False then."""
-        return await self._insist(
-            lambda: self._bus.publish_if_room(subject, data, message_id=message_id), subject
-        )
+        publish = partial(self._bus.publish_if_room, subject, data, message_id=message_id)
+        return await self._insist(publish, subject)
 
-    async def _insist(self, publish: Callable[[], Awaitable[bool]], subject: str) -> bool:
+    async def _insist(self, publish: Callable[[], Awaitable[T]], subject: str) -> T:
         attempt = 0
         while True:
             try:
@@ -212,10 +210,10 @@ def _origin_of(reading: Reading) -> Origin:
     return domain.Origin(reading.tenant_id, reading.device_id, "telemetry")
 
 
-def _judge(message: Inbound) -> Verdict:
+def _judge(message: Inbound, origin: Origin | None) -> Verdict:
     try:
-        return domain.judge(message)
+        return domain.judge(message, origin)
     except Exception:
         # A bug of ours must not hold up everybody behind this message.
         log.exception("judging_crashed")
-        return Refused("internal", domain.parse_topic(message.topic))
+        return Refused("internal", origin)
