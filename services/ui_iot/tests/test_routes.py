@@ -106,6 +106,7 @@ FOR_OPERATOR_ADMINS = {
     "POST /api/v2/operator/billing/stripe-events/{event_id}/replay",
     "POST /api/v2/operator/billing/tenants/{tenant_id}/overrides",
 }
+    f"POST {CONSOLE_TENANT}/billing/replay",
 FOR_OPERATORS = FOR_OPERATOR_ADMINS | {
     "GET /operator/reason",
     "POST /operator/reason",
@@ -116,6 +117,7 @@ FOR_OPERATORS = FOR_OPERATOR_ADMINS | {
     f"POST {CONSOLE_TENANT}/grants/{{grant_id}}",
     "GET /operator/requests",
     "GET /operator/devices",
+    f"GET {CONSOLE_TENANT}/billing",
     "GET /operator/health",
     "GET /operator/audit",
     "GET /operator/audit/export",

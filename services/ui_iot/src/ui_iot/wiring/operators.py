@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pulse_common.outbox import Relay
-from ui_iot import billing_api
+from ui_iot import billing_api, operator_billing
 from ui_iot.access import Access
 from ui_iot.access_handlers import AccessHandlers
 from ui_iot.operator_api import OperatorApi
@@ -31,26 +31,30 @@ def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endp
     export = OperatorExport(db=made.operator_db, changes=changes, clock=made.clock)
     operators, reasons = Operators(db=made.operator_db), Reasons(sealed)
     trail = OperatorAudit(db=made.operator_db, reasons=reasons, callers=callers, clock=made.clock)
-    return operator_endpoints(
-        AccessHandlers(access=Access(db=made.db), callers=callers),
-        OperatorPages(
-            operators=operators,
-            changes=changes,
-            export=export,
-            reasons=reasons,
-            callers=callers,
-            trail=trail,
-        ),
-        OperatorApi(
-            operators=operators,
-            changes=changes,
-            export=export,
-            reasons=reasons,
-            callers=callers,
-            trail=trail,
-        ),
-        billing_api.operations(billing_api.BillingApi(made.bus)),
+    pages = OperatorPages(
+        operators=operators,
+        changes=changes,
+        export=export,
+        reasons=reasons,
+        callers=callers,
+        trail=trail,
     )
+    return [
+        *operator_endpoints(
+            AccessHandlers(access=Access(db=made.db), callers=callers),
+            pages,
+            OperatorApi(
+                operators=operators,
+                changes=changes,
+                export=export,
+                reasons=reasons,
+                callers=callers,
+                trail=trail,
+            ),
+            billing_api.operations(billing_api.BillingApi(made.bus)),
+        ),
+        *operator_billing.endpoints(made.bus, pages),
+    ]
 
 
 def run_beside(runtime: Runtime, made: Parts) -> None:
