@@ -104,6 +104,7 @@ def fresh(own_database: FreshDatabase) -> FreshDatabase:
     with own_database.connect() as rows:
         rows.execute(
             "DELETE FROM expiry_warnings; "
+            "DELETE FROM rollovers; DELETE FROM root_lists; DELETE FROM device_trust; "
             "DELETE FROM crl_pending; DELETE FROM crl_shards; DELETE FROM certificates; DELETE FROM issuers; "
             " DELETE FROM devices; DELETE FROM tenants; "
             "DELETE FROM outbox; DELETE FROM audit_log"
@@ -145,7 +146,7 @@ async def authorities(
     database: Database, place: Place, root_folder: Path, clock: HeldClock
 ) -> Authorities:
     make_everything(place, root_folder, clock())
-    return await open_authorities(database, place)
+    return await open_authorities(database, place, clock)
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from cert_worker.authority import open_authorities
 from cert_worker.ca import CaRefused
-from cert_worker.domain import DEVICE_PROFILE
 from cert_worker.expiry import Expiry
 from cert_worker.handlers import retire
 from cert_worker.handlers.authorities import Telling
@@ -21,11 +19,11 @@ from cert_worker.handlers.sign import Signing
 from cert_worker.issuing import Issuing
 from cert_worker.ocsp import Ocsp
 from cert_worker.prober import Prober
-from cert_worker.profile import DeviceProfile
+from cert_worker.profiles import profiles_of
 from cert_worker.publisher import CrlPublisher
+from cert_worker.rolling import answer_rollovers, make_rolling
 from cert_worker.routes import endpoints
 from cert_worker.sealing.start import start_sealing
-from cert_worker.settings import ProfileSetting
 from cert_worker.signers import Place
 from cert_worker.weak_keys import NO_LIST, Blocklist
 from pulse_common import events, events_fleet, health, parts
@@ -76,14 +74,15 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     # At every start: a revocation that was committed just before a crash is listed now at the latest.
     await publisher.follow()
     runtime.readiness.add("crl", publisher.check)
-    prober = Prober(publisher=publisher, http=await parts.open_http(runtime), clock=system_clock)
+    http = await parts.open_http(runtime)
+    prober = Prober(publisher=publisher, http=http, clock=system_clock)
     runtime.readiness.add("crl as the broker reads it", prober.check)
     runtime.spawn("crl prober", prober.run())
     bus = await parts.connect_bus(runtime, settings, NAME)
     await bus.ensure_stream(events.STREAM_EVENTS)
     issuing = Issuing(
         authorities=authorities,
-        profiles=_profiles(settings),
+        profiles=profiles_of(settings),
         clock=system_clock,
         lint_share=settings.lint_share,
         blocklist=_blocklist(settings),
@@ -109,6 +108,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     sealing = await start_sealing(settings, runtime, database, bus)
     return create_app(pki=pki, readiness=runtime.readiness, sealing=sealing)
 
+    rolling = make_rolling(settings, database, authorities, http)
+    await answer_rollovers(rolling, runtime, bus, database, authorities)
 
 async def _answer_signing(bus: Bus, database: Database, issuing: Issuing) -> None:
     signing = Signing(database=database, issuing=issuing, clock=system_clock)
@@ -124,19 +125,6 @@ async def _authorities(settings: Settings, database: Database) -> Authorities:
         return await open_authorities(database, Place.of(settings))
     except CaRefused as error:
         _refuse_to_start(str(error))
-
-
-def _profiles(settings: Settings) -> dict[str, DeviceProfile]:
-    usual = ProfileSetting(name=DEVICE_PROFILE, lifetime_days=settings.certificate_lifetime_days)
-    return {
-        given.name: DeviceProfile(
-            base_url=settings.crl_base_url,
-            lifetime=timedelta(days=given.lifetime_days),
-            name=given.name,
-            key_types=given.key_types,
-        )
-        for given in (usual, *settings.certificate_profiles)
-    }
 
 
 def _blocklist(settings: Settings) -> Blocklist:

@@ -4,6 +4,7 @@ pulse-ca root FOLDER                      elsewhere: make the root; its passphra
 pulse-ca request                          on the server: make an issuing key, in a file or in the PKCS#11 token
 pulse-ca sign FOLDER REQUEST --profile P  elsewhere: sign the request, print where the chain is
 pulse-ca install CHAIN                    on the server: put the chain where cert_worker finds it at its next start
+pulse-ca rollover …                       where the service's settings are: see `pulse-ca rollover --help`
 pulse-ca development FOLDER               all of it at once, for a stack that serves nobody; does nothing twice
 """
 
@@ -14,12 +15,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cert_worker import ceremony, rehearsal
+from cert_worker import ceremony, rehearsal, rollover_command
 from cert_worker.ca import CaRefused
 from cert_worker.settings import CaSettings, RootSettings
 from cert_worker.signers import Place, create_signer
 from pulse_common import settings
 from pulse_common.clock import system_clock
+from pulse_common.errors import AppError
+from pulse_common.isolation import IsolationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +31,11 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
-        path = given.run(given)
-    except (CaRefused, settings.SettingsError, OSError) as error:
+        told = given.run(given)
+    except (CaRefused, settings.SettingsError, AppError, IsolationError, OSError) as error:
         print(f"pulse-ca: {error}", file=sys.stderr)  # noqa: T201 -- for the person at the terminal
         return 1
-    print(path)  # noqa: T201 -- likewise
+    print(told)  # noqa: T201 -- likewise
     return 0
 
 
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     install = commands.add_parser("install")
     install.add_argument("chain", type=Path)
     install.set_defaults(run=_install)
+    rollover_command.add_commands(commands)
     development = commands.add_parser("development")
     development.add_argument("folder", type=Path)
     development.set_defaults(run=_development)

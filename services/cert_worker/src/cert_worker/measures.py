@@ -19,6 +19,16 @@ CRL_PROBES = Counter("pulse_crl_probes_total", "Lists read as the broker reads t
 LINT_FINDINGS = Counter(
     "pulse_certificate_lint_findings_total", "What the linter found in certificates to be", ["code"]
 )
+ROLLOVER_SHARE = Gauge(
+    "pulse_rollover_share",
+    "Share of a profile's devices that trust the next authority, or hold a certificate of it",
+    ["profile", "kind"],
+)
+ROLLOVER_STATE = Gauge(
+    "pulse_rollover_state",
+    "Which step a roll-over is at: 0 planned, 1 distributing, 2 dual trust, 3 issuing from new, 4 draining",
+    ["profile"],
+)
 EXPIRING = Gauge(
     "pulse_certificates_expiring", "Valid certificates with at most so many days left", ["days"]
 )
