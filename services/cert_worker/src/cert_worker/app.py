@@ -103,13 +103,13 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.ReleaseCertificatesRequest, revoking.release_certificates)
     issuers = RevokingIssuers(database=database, authorities=authorities, clock=system_clock)
     await bus.answer(events.RevokeIssuerRequest, issuers.revoke)
+    rolling = make_rolling(settings, database, authorities, http)
+    await answer_rollovers(rolling, runtime, bus, database, authorities)
     ocsp = Ocsp(database=database, authorities=authorities, clock=system_clock)
     pki = Pki(authorities=authorities, publisher=publisher, ocsp=ocsp, clock=system_clock)
     sealing = await start_sealing(settings, runtime, database, bus)
     return create_app(pki=pki, readiness=runtime.readiness, sealing=sealing)
 
-    rolling = make_rolling(settings, database, authorities, http)
-    await answer_rollovers(rolling, runtime, bus, database, authorities)
 
 async def _answer_signing(bus: Bus, database: Database, issuing: Issuing) -> None:
     signing = Signing(database=database, issuing=issuing, clock=system_clock)
