@@ -68,6 +68,11 @@ class Settings(CaSettings, ServiceSettings):
     """How many of the certificates are linted before they are signed; the first of a process always is."""
     key_blocklist_file: Path | None = None
     """badkeys' ``blocklist.dat``."""
+    broker_probe_host: str | None = None
+    """Where devices' TLS ends: in a roll-over the broker itself is asked whether it takes the next authority."""
+    broker_probe_port: Port = 8883
+    broker_probe_ca_file: Path | None = None
+    """Who signs the certificate that the broker shows; needed with ``broker_probe_host``."""
     audit_heads_directory: Path | None = None
     """Where the audit log's heads are written; by default `audit-heads` in the CA's folder."""
     audit_syslog_host: str | None = None
@@ -76,10 +81,3 @@ class Settings(CaSettings, ServiceSettings):
     audit_syslog_ca_file: Path | None = None
     audit_retention_months: int | None = Field(default=None, ge=4)
     """How many whole months of the audit log are kept; all of them when it is not set."""
-    broker_probe_host: str | None = None
-    """Where devices' TLS ends: in a roll-over the broker itself is asked whether it takes the next authority."""
-    broker_probe_port: Port = 8883
-    broker_probe_ca_file: Path | None = None
-    """Who signs the certificate that the broker shows; needed with ``broker_probe_host``."""
-    watched_servers: WatchedServers = ()
-    """``name=host:port`` of our own TLS servers, the edge and the broker, whose certificates are watched too."""
