@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inspect import signature
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -28,6 +29,9 @@ BODIES: dict[str, dict[str, dict[str, str]]] = {
     "/api/v2/devices/{device_id}": {"json": {"name": "Mine now"}, "headers": {"if-match": "*"}},
     "/devices/{device_id}/enrolment-tokens": {"data": {}},
     "/devices/{device_id}/revoke": {"data": {"reason": "keyCompromise"}},
+    "/devices/{device_id}/tokens": {"data": {"days": "90"}},
+    "/devices/{device_id}/tokens/permit": {"data": {"allowed": "no"}},
+    "/devices/{device_id}/tokens/{token_id}/revoke": {"data": {}},
     "/api/v2/devices/{device_id}/revoke": {"json": {"reason": "keyCompromise"}},
     "/api/v2/devices/{device_id}/commands": {"json": {"name": "open-valve"}},
     "/api/v2/devices/{device_id}/dry-run": {"json": {"action": "publish", "topic": "a"}},
@@ -35,6 +39,9 @@ BODIES: dict[str, dict[str, dict[str, str]]] = {
 }
 #: What a reading route must be asked besides.
 QUERIES = {"/api/v2/devices/{device_id}/readings/buckets": {"metric": "load"}}
+
+#: Names a thing of the device besides, which the tests of its own service make.
+NAMES_MORE = {"/devices/{device_id}/tokens/{token_id}/revoke"}
 
 
 class Unused(int):
@@ -82,7 +89,8 @@ def test_another_tenants_device_is_not_there(
 def test_the_same_requests_work_for_ones_own_device(world: World, alice: Person) -> None:
     spare = world.enrol(ACME, "Spare of Acme")
     # Revoking comes last: nothing works afterwards.
-    calls = sorted(CALLERS, key=lambda call: "revoke" in call[2])
+    calls = [call for call in CALLERS if call[2] not in NAMES_MORE]
+    calls.sort(key=lambda call: "revoke" in call[2])
 
     statuses = {call: _call(alice, *call, spare.device_id).status_code for call in calls}
 
@@ -127,4 +135,5 @@ def _call(person: Person, kind: str, method: str, path: str, device_id: str) -> 
     client = person.browser if kind == "session" else person.api
     body: dict[str, Any]
     body = {"params": QUERIES.get(path)} if method == "GET" else dict(BODIES[path])
-    return client.request(method, path.replace("{device_id}", device_id), **body)
+    path = path.replace("{device_id}", device_id).replace("{token_id}", str(uuid4()))
+    return client.request(method, path, **body)

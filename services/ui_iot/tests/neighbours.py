@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from pulse_common import events
+from pulse_common.events_device_tokens import (
+    DeviceTokensChanged,
+    MintDeviceTokenReply,
+    MintDeviceTokenRequest,
+    PermitDeviceTokensRequest,
+    RevokeDeviceTokenRequest,
+)
 
 if TYPE_CHECKING:
     from pulse_common.bus import Bus
     from pulse_common.errors import AppError
 
 TOKEN = "pet_shown-once"
+DEVICE_TOKEN = "pdt_shown-once"
 
 
 @dataclass
@@ -32,6 +40,9 @@ class Neighbours:
         await bus.answer(events.RevokeRequest, self.revoke)
         await bus.answer(events.CommandRequest, self.command)
         await bus.answer(events.DryRunRequest, self.dry_run)
+        await bus.answer(PermitDeviceTokensRequest, self.change_device_tokens)
+        await bus.answer(RevokeDeviceTokenRequest, self.change_device_tokens)
+        await bus.answer(MintDeviceTokenRequest, self.mint_device_token)
 
     async def create(self, call: events.CreateDeviceRequest) -> events.CreateDeviceReply:
         self._hear(call)
@@ -51,6 +62,22 @@ class Neighbours:
     async def mint(self, call: events.MintTokenRequest) -> events.MintTokenReply:
         self._hear(call)
         return events.MintTokenReply(token=TOKEN, expires_at=self._later)
+
+    async def change_device_tokens(
+        self, call: PermitDeviceTokensRequest | RevokeDeviceTokenRequest
+    ) -> DeviceTokensChanged:
+        self._hear(call)
+        return DeviceTokensChanged()
+
+    async def mint_device_token(self, call: MintDeviceTokenRequest) -> MintDeviceTokenReply:
+        self._hear(call)
+        return MintDeviceTokenReply(
+            token_id=uuid4(),
+            token=DEVICE_TOKEN,
+            client_id=call.device_id,
+            username=f"tenant/{call.device_id}",
+            expires_at=self._later,
+        )
 
     async def revoke(self, call: events.RevokeRequest) -> events.RevokeReply:
         self._hear(call)

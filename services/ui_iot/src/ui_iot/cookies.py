@@ -1,4 +1,4 @@
-"""The three cookies: the session, a log-in under way, a token to show once.  ``__Host-``, Secure, HttpOnly."""
+"""The cookies: the session, a log-in under way, tokens to show once.  ``__Host-``, Secure, HttpOnly."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SESSION = "__Host-pulse_session"
 LOGIN = "__Host-pulse_login"
 ENROLMENT = "__Host-pulse_enrolment"
+DEVICE_TOKEN = "__Host-pulse_device_token"  # noqa: S105 -- a cookie's name
+ROUTE_SECRET = "__Host-pulse_route_secret"  # noqa: S105 -- a cookie's name
 
 LOGIN_SECONDS = 600
 ENROLMENT_SECONDS = 120

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from pulse_common import events
 from pulse_common.errors import Malformed, NotFound
 from pulse_common.ids import parse_id
-from ui_iot import cookies, history, people, rendering, store
+from ui_iot import cookies, history, people, rendering, store, token_store
 from ui_iot.forms import read_form
 
 if TYPE_CHECKING:
@@ -102,8 +102,9 @@ class Pages:
         device = await self._device(request, principal)
         async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
             acts = await store.recent_acts(tx, device.id, EVENTS_SHOWN)
+            now = self.clock()
+            tokens = await token_store.find_permission(tx, device.id, now)
         certificate = device.certificate
-        now = self.clock()
         context: dict[str, object] = {
             "device": {**self._row(device), "cut_off": device.cut_off()},
             "certificate": None
@@ -116,6 +117,7 @@ class Pages:
                 "revoked_at": certificate.revoked_at,
                 "revocation_reason": certificate.revocation_reason,
             },
+            "tokens": tokens,
             "events": history.lines(acts, principal),
             "error": None,
         }
