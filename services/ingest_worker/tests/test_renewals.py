@@ -13,7 +13,7 @@ from tests.parts import PASSWORD
 
 from ingest_worker.domain import Inbound
 from ingest_worker.renewals import Renewals
-from pulse_common import events
+from pulse_common import events, events_rollover
 from pulse_common.bus import Bus
 from pulse_common.clock import system_clock
 from pulse_common.errors import Conflict
@@ -97,6 +97,26 @@ async def test_request_is_signed_for_the_device_of_the_topic(bus: Bus) -> None:
     assert others == []
 
 
+async def test_device_says_what_it_trusts_and_hears_what_it_should(bus: Bus) -> None:
+    asked: list[events_rollover.TrustRequest] = []
+
+    async def trust(request: events_rollover.TrustRequest) -> events_rollover.TrustReply:
+        asked.append(request)
+        return events_rollover.TrustReply(authorities_pem="both", renew_in_seconds=3600)
+
+    await bus.answer(events_rollover.TrustRequest, trust)
+    renewals, line, _ = made(bus)
+
+    await renewals.process(inbound("cert/renew", b'{"trust": ["' + b"0a" * 32 + b'"]}'))
+    topic, answer = await line.answer()
+
+    assert topic == f"{TREE}/cert/issued"
+    assert answer == {"trust": {"authorities": "both", "renew_in_seconds": 3600}}
+    assert [(one.tenant_id, one.device_id, one.held) for one in asked] == [
+        (TENANT, DEVICE, ("0a" * 32,))
+    ]
+
+
 async def test_refusal_reaches_the_device_with_its_code(bus: Bus) -> None:
     async def sign(_: events.RenewRequest) -> events.SignReply:
         raise Conflict("the present certificate does not count: enrol again")
@@ -116,7 +136,20 @@ async def test_refusal_reaches_the_device_with_its_code(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"[]", b'{"csr": 1}', b'{"csr": ""', b"\xff", b"[" * 9000]
+    "payload",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"csr": 1}',
+        b'{"csr": ""',
+        b"\xff",
+        b"[" * 9000,
+        b'{"trust": "00"}',
+        b'{"trust": ["ABC"]}',
+        b'{"csr": "a request", "trust": []}',
+        b'{"trust": [' + b",".join([b'"' + b"0" * 64 + b'"'] * 65) + b"]}",
+    ],
 )
 async def test_nonsense_is_refused_without_asking_the_ca(bus: Bus, payload: bytes) -> None:
     renewals, line, _ = made(bus)

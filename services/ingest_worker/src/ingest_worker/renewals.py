@@ -1,6 +1,6 @@
 """Carries a device's request for its next certificate to the CA, and the certificate back over the same session.
 
-The topic says whose request it is: the broker lets a device publish on its own alone, after TLS has seen its present
+So with the authorities that a device says it has, and those it is to have.  The topic says whose request it is: the broker lets a device publish on its own alone, after TLS has seen its present
 certificate.  A request is acknowledged at once and answered when the CA has answered, so that a slow CA never holds up
 telemetry; what is lost on the way the device asks for again, and gets the same certificate.
 """
@@ -12,10 +12,11 @@ import json
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pulse_common import events
+from pulse_common import events, events_rollover
 from pulse_common.errors import AppError, Malformed
+from pulse_common.events_rollover import MOST_AUTHORITIES, Fingerprint
 from pulse_common.ids import parse_id
 
 if TYPE_CHECKING:
@@ -38,9 +39,18 @@ class Line(Protocol):
 
 
 class RenewBody(BaseModel):
+    """``csr`` asks for a certificate; ``trust``, SHA-256 of the authorities at hand, for those to have."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    csr: str = Field(max_length=MOST_BYTES)
+    csr: str | None = Field(default=None, max_length=MOST_BYTES)
+    trust: tuple[Fingerprint, ...] | None = Field(default=None, max_length=MOST_AUTHORITIES)
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> RenewBody:
+        if (self.csr is None) == (self.trust is None):
+            raise ValueError("one of csr and trust")
+        return self
 
 
 class Renewals:
@@ -86,9 +96,11 @@ class Renewals:
             log.info("renewal_not_delivered", device_id=str(device_id), reason=error.message)
 
     async def _ask(self, tenant_id: UUID, device_id: UUID, payload: bytes) -> dict[str, object]:
-        request = events.RenewRequest(
-            tenant_id=tenant_id, device_id=device_id, csr_pem=parse_csr(payload)
-        )
+        body = parse_body(payload)
+        if body.trust is not None:
+            return await self._trust(tenant_id, device_id, body.trust)
+        assert body.csr is not None, "the body's own rule"
+        request = events.RenewRequest(tenant_id=tenant_id, device_id=device_id, csr_pem=body.csr)
         signed = await self._bus.call(request, events.SignReply, seconds=SIGN_SECONDS)
         log.info("device_renewed", device_id=str(device_id), serial=signed.serial_number)
         return {
@@ -96,6 +108,19 @@ class Renewals:
             "chain": signed.chain_pem,
             "serial_number": signed.serial_number,
             "not_after": signed.not_after.isoformat(),
+        }
+
+    async def _trust(
+        self, tenant_id: UUID, device_id: UUID, held: tuple[str, ...]
+    ) -> dict[str, object]:
+        """Carry what the device trusts to the CA, and back what it is to trust and when to renew."""
+        request = events_rollover.TrustRequest(tenant_id=tenant_id, device_id=device_id, held=held)
+        reply = await self._bus.call(request, events_rollover.TrustReply, seconds=SIGN_SECONDS)
+        return {
+            "trust": {
+                "authorities": reply.authorities_pem,
+                "renew_in_seconds": reply.renew_in_seconds,
+            }
         }
 
 
@@ -111,8 +136,8 @@ def device_of(topic: str) -> tuple[UUID, UUID] | None:
             return None
 
 
-def parse_csr(payload: bytes) -> str:
-    """Return what ``{"csr": "<PEM>"}`` holds.
+def parse_body(payload: bytes) -> RenewBody:
+    """Return what ``{"csr": "<PEM>"}`` or ``{"trust": ["<SHA-256>", …]}`` asks.
 
     Raises:
         Malformed: it is anything else.
@@ -120,6 +145,6 @@ def parse_csr(payload: bytes) -> str:
     if len(payload) > MOST_BYTES:
         raise Malformed(f"a request may hold at most {MOST_BYTES} bytes")
     try:
-        return RenewBody.model_validate_json(payload).csr
+        return RenewBody.model_validate_json(payload)
     except (ValidationError, ValueError, RecursionError):
-        raise Malformed('a request is {"csr": "<PEM>"}') from None
+        raise Malformed('a request is {"csr": "<PEM>"} or {"trust": ["<SHA-256>"]}') from None

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import structlog
 
-from pulse_common import events
+from pulse_common import events, events_rollover
 from pulse_common.errors import Unavailable
 from pulse_common.events_profiles import DeviceProfileChanged
 
@@ -44,6 +44,8 @@ HARMLESS = frozenset(
         events.DeviceRenamed.subject,
         events.DeviceEnrolled.subject,
         events.IssuerExpiring.subject,
+        events_rollover.IssuerActivated.subject,
+        events_rollover.RolloverChanged.subject,
         events.DeviceTokenMinted.subject,
         events.SessionCut.subject,
     }
