@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from deploy.local.tests.upstreams import Seens
 
 HEADER = "x-pulse-client-certificate"
-ASKING = ["/.well-known/est/device/simplereenroll", "/api/v1/provision/renew"]
+ASKING = [
+    "/.well-known/est/device/simplereenroll",
+    "/api/v1/provision/renew",
+    "/api/v1/provision/fleet/enroll",
+]
 OTHERS = ["/", "/api/v1/provision/enroll", "/webhooks/stripe", "/realms/pulse/x"]
 
 

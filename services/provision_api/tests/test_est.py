@@ -266,3 +266,23 @@ async def test_client_is_told_when_to_come_back(rig: Rig) -> None:
 def test_body_is_a_request_or_refused(body: bytes) -> None:
     with pytest.raises(Malformed):
         est.read_request(body)
+
+
+@pytest.mark.parametrize("operation", ["fullcmc", "serverkeygen"])
+async def test_operations_that_are_optional_are_said_to_be_absent(rig: Rig, operation: str) -> None:
+    answer = await rig.http.post(f"/.well-known/est/device/{operation}", content=BODY)
+
+    assert answer.status_code == 501
+    assert answer.json()["type"] == "urn:pulse:problem:not_offered"
+
+
+@pytest.mark.parametrize("label", ["{tenant}.nothing", "11111111-1111-4111-8111-11111111111a.a"])
+async def test_label_of_no_enrolment_profile_is_not_there(rig: Rig, label: str) -> None:
+    path = f"/.well-known/est/{label.format(tenant=rig.tenant)}"
+
+    known = await rig.http.get(f"{path}/cacerts")
+    renewed = await rig.http.post(
+        f"{path}/simplereenroll", content=BODY, headers=PKCS10 | rig.shown
+    )
+
+    assert (known.status_code, renewed.status_code) == (404, 404)

@@ -79,6 +79,9 @@ def test_open_routes_are_exactly_these() -> None:
         "/.well-known/est/{profile}/csrattrs",
         "/.well-known/est/{profile}/simpleenroll",
         "/.well-known/est/{profile}/simplereenroll",
+        "/.well-known/est/{profile}/fullcmc",
+        "/.well-known/est/{profile}/serverkeygen",
+        "/api/v1/provision/fleet/enroll",
         "/api/v1/provision/renew",
         "/api/v1/provision/enroll",
     ]

@@ -12,6 +12,7 @@ AppError
   KeyReused       422  an Idempotency-Key came again with another request
   Unconditional   428  a change must say which version it is for
   TooMany         429  rate limit
+  NotOffered      501  an optional part of a protocol that is not here
   Unavailable     503  a part this request needs is away; nothing was changed
 
 Anything else that escapes a handler is a bug and becomes a bare 500.
@@ -105,6 +106,12 @@ class TooMany(AppError):  # noqa: N818
     status = 429
     code = "too_many"
     title = "Too many requests"
+
+
+class NotOffered(AppError):  # noqa: N818
+    status = 501
+    code = "not_offered"
+    title = "This is not offered here"
 
 
 class Unavailable(AppError):  # noqa: N818

@@ -47,28 +47,28 @@ class EnrolmentToken:
         return hashlib.sha256(self.text.encode()).digest()
 
 
-def make_token(tenant: TenantId, random: bytes) -> EnrolmentToken:
+def make_token(tenant: TenantId, random: bytes, prefix: str = TOKEN_PREFIX) -> EnrolmentToken:
     if len(random) != SECRET_BYTES:
         raise ValueError(f"a token needs {SECRET_BYTES} random bytes")
     body = base64.urlsafe_b64encode(tenant.bytes + random).decode()
-    return EnrolmentToken(tenant, TOKEN_PREFIX + body)
+    return EnrolmentToken(tenant, prefix + body)
 
 
-def read_token(text: str) -> EnrolmentToken:
+def read_token(text: str, prefix: str = TOKEN_PREFIX) -> EnrolmentToken:
     """Read a token's own form.
 
     Raises:
         Unauthenticated: with the same words as for an unknown token.
     """
-    if not text.startswith(TOKEN_PREFIX) or not text.isascii():
+    if not text.startswith(prefix) or not text.isascii():
         raise not_valid()
     try:
-        body = base64.b64decode(text.removeprefix(TOKEN_PREFIX), altchars=b"-_", validate=True)
+        body = base64.b64decode(text.removeprefix(prefix), altchars=b"-_", validate=True)
     except binascii.Error:
         raise not_valid() from None
     if len(body) != len(UUID(int=0).bytes) + SECRET_BYTES:
         raise not_valid()
-    token = make_token(TenantId(UUID(bytes=body[:16])), body[16:])
+    token = make_token(TenantId(UUID(bytes=body[:16])), body[16:], prefix)
     if token.text != text:  # one token has one spelling
         raise not_valid()
     return token

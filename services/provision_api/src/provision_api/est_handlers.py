@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +10,13 @@ from starlette.responses import Response
 from provision_api import est
 from provision_api.domain import not_valid
 from provision_api.enrolment import Caller
+from provision_api.fleet.door import basic
+from provision_api.fleet.enrolling import Held
+from provision_api.fleet.rules import read_label
 from provision_api.presented import presented
 from pulse_common import events
 from pulse_common.client_address import client_address
-from pulse_common.errors import Malformed, Unauthenticated, Unavailable
+from pulse_common.errors import Malformed, NotFound, NotOffered, Unauthenticated, Unavailable
 from pulse_common.http import problem, read_body
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from provision_api.enrolment import Enrolment
+    from provision_api.fleet.door import FleetDoor
+    from provision_api.fleet.rules import Label
     from provision_api.reenrolment import Reenrolment
     from pulse_common.bus import Bus
     from pulse_common.client_address import Network
@@ -36,13 +39,13 @@ RETRY_SECONDS = 30
 class Est:
     enrolment: Enrolment
     reenrolment: Reenrolment
+    fleet: FleetDoor
     bus: Bus
     trusted_proxies: tuple[Network, ...] = ()
     certificate_proxies: tuple[Network, ...] = ()
 
     async def cacerts(self, request: Request) -> Response:
-        asked = events.AuthoritiesRequest(profile=_label(request))
-        return await _answered(self._authorities(asked))
+        return await _answered(self._authorities(request))
 
     async def csrattrs(self, _: Request) -> Response:
         return _encoded(est.in_base64(est.CSR_ATTRIBUTES), est.ATTRIBUTES)
@@ -53,12 +56,23 @@ class Est:
     async def simplereenroll(self, request: Request) -> Response:
         return await _answered(self._reenrol(request))
 
-    async def _authorities(self, asked: events.AuthoritiesRequest) -> Response:
+    async def not_offered(self, _: Request) -> Response:
+        raise NotOffered("this EST service offers no fullcmc and makes no keys for clients")
+
+    async def _authorities(self, request: Request) -> Response:
+        profile = await self.fleet.certificate_profile(_label(request)) or _label(request)
+        asked = events.AuthoritiesRequest(profile=profile)
         reply = await self.bus.call(asked, events.AuthoritiesReply)
         return _encoded(est.certificates_only(reply.chain_pem), est.CERTIFICATES)
 
     async def _enrol(self, request: Request) -> Response:
-        """The enrolment token is the password of HTTP Basic; the user name means nothing."""
+        """The enrolment token is the password of HTTP Basic; the user name means nothing.
+
+        A label of an enrolment profile takes what its fleet shows instead.
+        """
+        label = read_label(_label(request))
+        if label is not None:
+            return await self._enrol_of_fleet(request, label)
         token = _password(request)
         csr = await _read_request(request)
         address = client_address(request, self.trusted_proxies)
@@ -66,10 +80,25 @@ class Est:
         enrolled = await self.enrolment.enrol(token, csr, caller, label=_label(request))
         return _issued(enrolled.signed)
 
+    async def _enrol_of_fleet(self, request: Request, label: Label) -> Response:
+        csr = await _read_request(request)
+        answer = await self.fleet.enrol_by_est(request, label, csr)
+        if isinstance(answer, Held):
+            headers = {"retry-after": str(answer.seconds), "cache-control": "no-store"}
+            text = "Somebody has to approve it first: ask again, with the same key."
+            return Response(text, 202, headers, media_type="text/plain")
+        return _issued(answer.signed)
+
     async def _reenrol(self, request: Request) -> Response:
         shown = presented(request, self.certificate_proxies)
         csr = await _read_request(request)
-        enrolled = await self.reenrolment.renew(shown, csr, label=_label(request), request_id=None)
+        label: str | None = _label(request)
+        fleet = read_label(_label(request))
+        if fleet is not None:
+            label = await self.fleet.certificate_profile(_label(request))
+            if label is None or fleet.tenant != shown.tenant:
+                raise NotFound("there is no such label")
+        enrolled = await self.reenrolment.renew(shown, csr, label=label, request_id=None)
         return _issued(enrolled.signed)
 
 
@@ -85,14 +114,10 @@ async def _read_request(request: Request) -> str:
 
 
 def _password(request: Request) -> str:
-    kind, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "basic":
+    found = basic(request)
+    if found is None:
         raise not_valid()
-    try:
-        _, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
-        raise not_valid() from None
-    return password
+    return found[1]
 
 
 def _issued(signed: events.SignReply) -> Response:

@@ -11,6 +11,8 @@ from starlette.responses import Response
 from provision_api import domain, shapes
 from provision_api.administrators import Administrators
 from provision_api.enrolment import Caller
+from provision_api.fleet.door import FleetDoor
+from provision_api.fleet.enrolling import FleetEnrolment
 from provision_api.presented import presented
 from provision_api.reenrolment import Reenrolment
 from pulse_common import events
@@ -45,6 +47,15 @@ class Provisioning:
     @property
     def administrators(self) -> Administrators:
         return Administrators(self.verifier, self.on_refused_call)
+
+    @property
+    def fleet(self) -> FleetDoor:
+        return FleetDoor(
+            enrolment=FleetEnrolment(self.enrolment),
+            broker=self.broker,
+            trusted_proxies=self.trusted_proxies,
+            certificate_proxies=self.certificate_proxies,
+        )
 
     @property
     def reenrolment(self) -> Reenrolment:
@@ -101,16 +112,7 @@ class Provisioning:
         return self._enrolled(enrolled)
 
     def _enrolled(self, enrolled: Enrolled) -> Response:
-        answer = shapes.EnrolAnswer(
-            tenant_id=enrolled.tenant,
-            device_id=enrolled.device_id,
-            certificate=enrolled.signed.certificate_pem,
-            chain=enrolled.signed.chain_pem,
-            serial_number=enrolled.signed.serial_number,
-            not_after=enrolled.signed.not_after,
-            mqtt=self.broker,
-        )
-        return _json(answer, 201)
+        return _json(shapes.enrolled(enrolled, self.broker), 201)
 
     async def answer_create_device(
         self, request: events.CreateDeviceRequest

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pulse_common.client_address import Network
 
 HEADER = "x-pulse-client-certificate"
+CLAIM = "claim "
+"""How the common name of a claim certificate begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +41,59 @@ class Presented:
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class PresentedClaim:
+    """A claim certificate: it names a tenant, and is nothing without its row."""
+
+    tenant: TenantId
+    fingerprint: bytes
+
+
 def presented(request: Request, proxies: tuple[Network, ...]) -> Presented:
-    """Read the certificate that the edge passed on.
+    """Read the device's certificate that the edge passed on.
 
     Raises:
         Unauthenticated: there is none, it is not from the edge, or it names no device.
     """
+    der, tenant, name = _read(request, proxies)
+    try:
+        return Presented(tenant, parse_uuid(name), hashlib.sha256(der).hexdigest())
+    except ValueError:
+        raise not_ours() from None
+
+
+def has_certificate(request: Request) -> bool:
+    return bool(request.headers.get(HEADER))
+
+
+def presented_claim(request: Request, proxies: tuple[Network, ...]) -> PresentedClaim:
+    """Read the claim certificate that the edge passed on.
+
+    Raises:
+        Unauthenticated: there is none, it is not from the edge, or it is a device's.
+    """
+    der, tenant, name = _read(request, proxies)
+    if not name.startswith(CLAIM):
+        raise not_ours()
+    return PresentedClaim(tenant, hashlib.sha256(der).digest())
+
+
+def _read(request: Request, proxies: tuple[Network, ...]) -> tuple[bytes, TenantId, str]:
     text = request.headers.get(HEADER, "")
     if not text or not from_a_proxy(request, proxies):
         raise not_ours()
     try:
         der = base64.b64decode(text, validate=True)
         subject = x509.load_der_x509_certificate(der).subject
-        return Presented(
-            tenant=TenantId(parse_uuid(_the_one(subject, NameOID.ORGANIZATION_NAME))),
-            device_id=parse_uuid(_the_one(subject, NameOID.COMMON_NAME)),
-            fingerprint=hashlib.sha256(der).hexdigest(),
-        )
+        tenant = TenantId(parse_uuid(_the_one(subject, NameOID.ORGANIZATION_NAME)))
+        return der, tenant, _the_one(subject, NameOID.COMMON_NAME)
     except (binascii.Error, ValueError, TypeError):
         raise not_ours() from None
 
 
 def not_ours() -> Unauthenticated:
     """One answer for every reason."""
-    return Unauthenticated("a client certificate of a device that counts is required")
+    return Unauthenticated("a client certificate that counts here is required")
 
 
 def _the_one(subject: x509.Name, oid: x509.ObjectIdentifier) -> str:

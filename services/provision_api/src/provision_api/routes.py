@@ -69,6 +69,13 @@ def endpoints(provisioning: Provisioning, rates: Rates = Rates()) -> list[Endpoi
         *_est_endpoints(provisioning, enrol),
         Open(
             method="POST",
+            path=f"{ROOT}/fleet/enroll",
+            why="a claim certificate, a hardware id's secret or its maker's key is the credential",
+            handler=provisioning.fleet.enrol,
+            limits=(enrol,),
+        ),
+        Open(
+            method="POST",
             path=f"{ROOT}/renew",
             why="the TLS client certificate is the credential",
             handler=provisioning.renew,
@@ -88,13 +95,15 @@ def _est_endpoints(provisioning: Provisioning, limit: Limit) -> list[Endpoint]:
     est = Est(
         enrolment=provisioning.enrolment,
         reenrolment=provisioning.reenrolment,
+        fleet=provisioning.fleet,
         bus=provisioning.enrolment.bus,
         trusted_proxies=provisioning.trusted_proxies,
         certificate_proxies=provisioning.certificate_proxies,
     )
     public = "what a client trusts and may ask for is public (RFC 7030 sections 4.1, 4.5)"
-    with_basic = "the enrolment token, as the password of HTTP Basic, is the credential"
+    with_basic = "an enrolment token in HTTP Basic, or what a fleet shows, is the credential"
     certificate = "the TLS client certificate is the credential"
+    absent = "says that it is not offered (both are optional: RFC 7030 sections 4.3, 4.4)"
     return [
         Open(method=method, path=f"{EST}/{name}", why=why, handler=handler, limits=(limit,))
         for method, name, why, handler in (
@@ -102,5 +111,7 @@ def _est_endpoints(provisioning: Provisioning, limit: Limit) -> list[Endpoint]:
             ("GET", "csrattrs", public, est.csrattrs),
             ("POST", "simpleenroll", with_basic, est.simpleenroll),
             ("POST", "simplereenroll", certificate, est.simplereenroll),
+            ("POST", "fullcmc", absent, est.not_offered),
+            ("POST", "serverkeygen", absent, est.not_offered),
         )
     ]

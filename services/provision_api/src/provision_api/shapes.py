@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from provision_api.enrolment import Enrolled
 
 MOST_CSR_BYTES = 16 * 1024
 
@@ -75,3 +79,31 @@ class EnrolAnswer(BaseModel):
     serial_number: str
     not_after: datetime
     mqtt: Broker
+
+
+class FleetBody(Body):
+    """Beside what TLS has seen: a hardware id's secret, or the label of the profile that knows the maker's key."""
+
+    hardware_id: str = Field(max_length=64)
+    csr: str = Field(max_length=MOST_CSR_BYTES)
+    secret: str | None = Field(default=None, max_length=200)
+    label: str | None = Field(default=None, max_length=100)
+
+
+class HeldAnswer(BaseModel):
+    """Somebody has to approve it: ask again, with the same key, after so many seconds."""
+
+    status: str = "held"
+    retry_after_seconds: int
+
+
+def enrolled(made: Enrolled, broker: Broker) -> EnrolAnswer:
+    return EnrolAnswer(
+        tenant_id=made.tenant,
+        device_id=made.device_id,
+        certificate=made.signed.certificate_pem,
+        chain=made.signed.chain_pem,
+        serial_number=made.signed.serial_number,
+        not_after=made.signed.not_after,
+        mqtt=broker,
+    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provision_api.fleet.credentials import Credentials
+from provision_api.fleet.enrolment_profiles import EnrolmentProfiles
 from provision_api.fleet.profiles import Profiles
-from pulse_common import events_profiles
+from pulse_common import events_fleet, events_profiles
 from pulse_common.clock import system_clock
 
 if TYPE_CHECKING:
@@ -15,6 +17,20 @@ if TYPE_CHECKING:
 
 
 async def answer(bus: Bus, database: Database, administrators: Administrators) -> None:
+    """Answer ui_iot."""
+    await _answer_profiles(bus, database, administrators)
+    fleets = EnrolmentProfiles(db=database, administrators=administrators)
+    await bus.answer(events_fleet.CreateEnrolmentProfileRequest, fleets.create)
+    await bus.answer(events_fleet.ChangeEnrolmentProfileRequest, fleets.change)
+    await bus.answer(events_fleet.DeleteEnrolmentProfileRequest, fleets.delete)
+    shown = Credentials(db=database, bus=bus, clock=system_clock, administrators=administrators)
+    await bus.answer(events_fleet.IssueClaimCertificateRequest, shown.issue_claim)
+    await bus.answer(events_fleet.RevokeClaimCertificateRequest, shown.revoke_claim)
+    await bus.answer(events_fleet.RegisterHardwareRequest, shown.register)
+    await bus.answer(events_fleet.DecideHardwareRequest, shown.decide)
+
+
+async def _answer_profiles(bus: Bus, database: Database, administrators: Administrators) -> None:
     profiles = Profiles(db=database, bus=bus, clock=system_clock, administrators=administrators)
     await bus.answer(events_profiles.CreateProfileRequest, profiles.create)
     await bus.answer(events_profiles.ChangeProfileRequest, profiles.change)
