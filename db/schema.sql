@@ -1906,6 +1906,8 @@ CREATE INDEX alerts_by_time ON public.alerts USING btree (tenant_id, raised_at D
 
 CREATE UNIQUE INDEX alerts_open ON public.alerts USING btree (tenant_id, rule_id, device_id) WHERE (cleared_at IS NULL);
 
+CREATE INDEX alerts_untold ON public.alerts USING btree (tenant_id, rule_id) WHERE (told_at IS NULL);
+
 CREATE INDEX audit_log_by_device ON ONLY public.audit_log USING btree (tenant_id, ((details ->> 'device_id'::text)), at DESC) WHERE ((details ->> 'device_id'::text) IS NOT NULL);
 
 CREATE INDEX audit_log_by_object ON ONLY public.audit_log USING btree (tenant_id, object_id, at DESC);
@@ -3030,12 +3032,26 @@ GRANT SELECT,INSERT ON TABLE public.device_import_rows TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_imports TO pulse_app;
 
 GRANT SELECT(tenant_id) ON TABLE public.device_imports TO pulse_provision;
+GRANT SELECT(tenant_id) ON TABLE public.device_imports TO pulse_operator_read;
 
 GRANT SELECT(import_id) ON TABLE public.device_imports TO pulse_provision;
+GRANT SELECT(import_id) ON TABLE public.device_imports TO pulse_operator_read;
 
 GRANT SELECT(state) ON TABLE public.device_imports TO pulse_provision;
+GRANT SELECT(state) ON TABLE public.device_imports TO pulse_operator_read;
+
+GRANT SELECT(received_bytes) ON TABLE public.device_imports TO pulse_operator_read;
+
+GRANT SELECT(read_bytes) ON TABLE public.device_imports TO pulse_operator_read;
+
+GRANT SELECT(created_devices) ON TABLE public.device_imports TO pulse_operator_read;
+
+GRANT SELECT(refused_rows) ON TABLE public.device_imports TO pulse_operator_read;
 
 GRANT SELECT(created_at) ON TABLE public.device_imports TO pulse_provision;
+GRANT SELECT(created_at) ON TABLE public.device_imports TO pulse_operator_read;
+
+GRANT SELECT(finished_at) ON TABLE public.device_imports TO pulse_operator_read;
 
 GRANT SELECT ON TABLE public.device_last_state TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_last_state TO pulse_ingest;
@@ -3287,6 +3303,14 @@ GRANT SELECT(version) ON TABLE public.routes TO pulse_operator_data;
 
 GRANT SELECT(created_at) ON TABLE public.routes TO pulse_operator_read;
 GRANT SELECT(created_at) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(group_ids) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(dropped) ON TABLE public.routes TO pulse_operator_read;
+GRANT SELECT(dropped) ON TABLE public.routes TO pulse_operator_data;
+
+GRANT SELECT(dropped_at) ON TABLE public.routes TO pulse_operator_read;
+GRANT SELECT(dropped_at) ON TABLE public.routes TO pulse_operator_data;
 
 GRANT SELECT ON TABLE public.session_conflicts TO pulse_app;
 GRANT SELECT ON TABLE public.session_conflicts TO pulse_operator_read;

@@ -276,3 +276,21 @@ async def test_a_service_may_not_speak_for_another(url: str, service: str, subje
 )
 async def test_a_service_may_not_listen_to_others(url: str, service: str, subject: str) -> None:
     assert await _refused(url, service, subject, subscribe=True)
+
+
+async def test_operators_pages_may_count_streams_and_read_none_of_their_messages(url: str) -> None:
+    async with _bus(url, "ingest_worker") as owner, _bus(url, "ui_iot") as bus:
+        await owner.ensure_stream(events.STREAM_TELEMETRY)
+
+        info = await bus.jetstream.stream_info(events.STREAM_TELEMETRY)
+        consumers = await bus.jetstream.consumers_info(events.STREAM_TELEMETRY)
+
+    assert (info.config.name, consumers) == ("TELEMETRY", [])
+    for subject in (
+        "$JS.API.STREAM.MSG.GET.TELEMETRY",
+        "$JS.API.DIRECT.GET.TELEMETRY",
+        "$JS.API.CONSUMER.CREATE.TELEMETRY.x",
+        "$JS.API.CONSUMER.MSG.NEXT.TELEMETRY.x",
+        "$JS.API.STREAM.PURGE.DELIVERY",
+    ):
+        assert await _refused(url, "ui_iot", subject), subject

@@ -121,6 +121,8 @@ FOR_OPERATORS = FOR_OPERATOR_ADMINS | {
     "GET /operator/health",
     "GET /operator/audit",
     "GET /operator/audit/export",
+    "GET /operator/deliveries",
+    "GET /operator/jobs",
     "GET /api/v2/operator/tenants",
     f"GET {API_TENANT}",
     f"GET {API_TENANT}/states",
@@ -131,6 +133,8 @@ FOR_OPERATORS = FOR_OPERATOR_ADMINS | {
     "GET /api/v2/operator/health",
     "GET /api/v2/operator/audit",
     "GET /api/v2/operator/audit/export",
+    "GET /api/v2/operator/deliveries",
+    "GET /api/v2/operator/jobs",
     "GET /api/v2/operator/billing/tenants/{tenant_id}",
 }
 FOR_TENANTS = FOR_ADMINISTRATORS | {

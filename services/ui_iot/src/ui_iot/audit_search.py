@@ -16,7 +16,8 @@ from ui_iot.audit_store import AuditRow, Cursor, Filter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ui_iot.audit_models import AuditPageQuery, AuditQuery
+    from ui_iot.api_models import Query
+    from ui_iot.audit_models import AuditQuery
 
 PAGE_SIZE = 100
 EXPORT_AT_ONCE = 1000
@@ -24,7 +25,7 @@ USUAL_SPAN = timedelta(days=30)
 
 Find = Callable[[Cursor | None, int], Awaitable[list[AuditRow]]]
 """Reads at most so many rows below a cursor, newest first, in a transaction of its own."""
-Q = TypeVar("Q", bound="AuditPageQuery")
+Q = TypeVar("Q", bound="Query")
 
 
 def filter_of(query: AuditQuery, now: datetime) -> Filter:

@@ -90,7 +90,7 @@ class OperatorPages:
 
     async def tenants(self, request: Request, principal: Principal, who: Operator) -> Response:
         context = {"tenants": await self.operators.tenants(who), "error": None}
-        return _page(request, principal, who, "operator_tenants.html", context)
+        return console_page(request, principal, who, "operator_tenants.html", context)
 
     async def create(self, request: Request, principal: Principal, who: Operator) -> Response:
         del principal
@@ -104,13 +104,13 @@ class OperatorPages:
     async def tenant(self, request: Request, principal: Principal, who: Operator) -> Response:
         found = await self.operators.tenant(who, _tenant_id(request))
         context = {"tenant": found.tenant, "grants": found.grants, "own_id": who.id}
-        return _page(request, principal, who, "operator_tenant.html", context)
+        return console_page(request, principal, who, "operator_tenant.html", context)
 
     async def states(self, request: Request, principal: Principal, who: Operator) -> Response:
         tenant = _tenant_id(request)
         found = await self.operators.states(who, tenant)
         context: dict[str, object] = {"states": found, "tenant_id": str(tenant)}
-        return _page(request, principal, who, "operator_states.html", context)
+        return console_page(request, principal, who, "operator_states.html", context)
 
     async def act(self, request: Request, principal: Principal, who: Operator) -> Response:
         """Suspend, resume, delete or restore a tenant: the form says which."""
@@ -165,28 +165,28 @@ class OperatorPages:
 
     async def requests(self, request: Request, principal: Principal, who: Operator) -> Response:
         context = {"grants": await self.operators.requests(who), "own_id": who.id}
-        return _page(request, principal, who, "operator_requests.html", context)
+        return console_page(request, principal, who, "operator_requests.html", context)
 
     async def devices(self, request: Request, principal: Principal, who: Operator) -> Response:
         text = request.query_params.get("text", "").strip()[:100]
         found = await self.operators.devices(who, text) if len(text) > 1 else []
         context: dict[str, object] = {"devices": found, "text": text}
-        return _page(request, principal, who, "operator_devices.html", context)
+        return console_page(request, principal, who, "operator_devices.html", context)
 
     async def health(self, request: Request, principal: Principal, who: Operator) -> Response:
         context = {"health": await self.operators.health(who)}
-        return _page(request, principal, who, "operator_health.html", context)
+        return console_page(request, principal, who, "operator_health.html", context)
 
     async def audit(self, request: Request, principal: Principal, who: Operator) -> Response:
         context = await self.trail.context(request, who)
-        return _page(request, principal, who, "operator_audit.html", context)
+        return console_page(request, principal, who, "operator_audit.html", context)
 
     async def export_audit(self, request: Request, principal: Principal, who: Operator) -> Response:
         del principal
         return await self.trail.file(request, who)
 
 
-def _page(
+def console_page(
     request: Request, principal: Principal, who: Operator, template: str, context: dict[str, Any]
 ) -> Response:
     may_write = Role.OPERATOR_ADMIN in principal.roles

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pulse_common.identity import Principal
     from ui_iot.access_handlers import AccessHandlers
     from ui_iot.operator_api import OperatorApi
+    from ui_iot.operator_job_doors import JobDoors
     from ui_iot.operator_pages import OperatorPages
 
     Handler = Callable[[Request, Principal], Awaitable[Response]]
@@ -37,10 +38,19 @@ PAGE = "/operator/tenants/{tenant_id}"
 
 
 def operator_endpoints(
-    access: AccessHandlers, pages: OperatorPages, api: OperatorApi, also: Sequence[Operation]
+    access: AccessHandlers,
+    pages: OperatorPages,
+    api: OperatorApi,
+    jobs: JobDoors,
+    also: Sequence[Operation],
 ) -> list[Endpoint]:
     """Make the routes; the document describes ``also`` too, which others serve."""
-    offered = [*_tenant_operations(access), *_reading(api), *_changing(api)]
+    offered = [
+        *_tenant_operations(access),
+        *_reading(api),
+        *jobs.operations(),
+        *_changing(api),
+    ]
     document = Open(
         method="GET",
         path=f"{API}/openapi.json",
@@ -50,6 +60,7 @@ def operator_endpoints(
     return [
         *_tenant_pages(access),
         *_console(pages),
+        *jobs.pages(pages),
         document,
         *(operation.endpoint() for operation in offered),
     ]

@@ -12,11 +12,14 @@ from ui_iot.operator_api import OperatorApi
 from ui_iot.operator_audit import OperatorAudit
 from ui_iot.operator_changes import OperatorChanges
 from ui_iot.operator_export import OperatorExport
+from ui_iot.operator_job_doors import JobDoors
+from ui_iot.operator_jobs import OperatorJobs
 from ui_iot.operator_pages import OperatorPages
 from ui_iot.operator_routes import operator_endpoints
 from ui_iot.operator_who import Reasons
 from ui_iot.operators import Operators
 from ui_iot.purging import purge_for_ever
+from ui_iot.streams import Streams
 
 if TYPE_CHECKING:
     from pulse_common.http import Endpoint
@@ -50,6 +53,9 @@ def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endp
                 reasons=reasons,
                 callers=callers,
                 trail=trail,
+            ),
+            JobDoors(
+                jobs=OperatorJobs(db=made.operator_db, streams=Streams(made.bus)), reasons=reasons
             ),
             billing_api.operations(billing_api.BillingApi(made.bus)),
         ),
