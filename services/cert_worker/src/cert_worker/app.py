@@ -91,7 +91,12 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     runtime.spawn("crl publisher", publisher.run())
     runtime.spawn(
         "expiry warnings",
-        Expiry(database=database, authorities=authorities, clock=system_clock).run(),
+        Expiry(
+            database=database,
+            authorities=authorities,
+            clock=system_clock,
+            servers=settings.watched_servers,
+        ).run(),
     )
     runtime.spawn("outbox relay", Relay(database, bus).run())
     await _answer_signing(bus, database, issuing)

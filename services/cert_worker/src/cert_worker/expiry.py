@@ -1,7 +1,7 @@
 """Warn of what expires, 30, 14, 7 and 1 days before: once for each, as an event, whoever of the replicas is first.
 
-The warning's row and its event are one transaction, and the row's key lets no second one in.  So a crash loses none,
-and neither a restart nor another replica repeats one.
+The warning's row, its event and the notice that is mailed are one transaction, and the row's key lets no second one in.
+So a crash loses none, and neither a restart nor another replica repeats one.
 """
 
 from __future__ import annotations
@@ -12,35 +12,50 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cert_worker import measures, store_expiry
+from cert_worker import expiry_words, measures, store_expiry
+from cert_worker.expiry_platform import PlatformExpiry
+from cert_worker.expiry_words import THRESHOLDS
 from cert_worker.store_expiry import Look
 from pulse_common import events, outbox
 from pulse_common.errors import Unavailable
-from pulse_common.identity import TenantId
-from pulse_common.ids import PLATFORM_TENANT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cert_worker.authority import Authorities
+    from cert_worker.servers import Server
     from pulse_common.clock import Clock
-    from pulse_common.tenancy import Database
+    from pulse_common.identity import TenantId
+    from pulse_common.notices import NoticeRaised
+    from pulse_common.tenancy import Database, Row
 
 log = structlog.get_logger(__name__)
 
-THRESHOLDS = (1, 7, 14, 30)
 EVERY_SECONDS = 600.0
 
 
 class Expiry:
-    def __init__(self, *, database: Database, authorities: Authorities, clock: Clock) -> None:
+    """``servers`` are those whose certificates are watched too."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        authorities: Authorities,
+        clock: Clock,
+        servers: Sequence[Server] = (),
+    ) -> None:
         self._database = database
         self._authorities = authorities
         self._clock = clock
+        self._platform = PlatformExpiry(database=database, servers=servers)
 
     async def run(self) -> None:
         """Look for ever; trouble of the database is waited out."""
         while True:
             try:
                 await self.warn()
+                await self._platform.warn_of_what_is_served(self._clock())
             except Unavailable as error:
                 log.warning("expiry_warnings_wait", reason=error.message)
             await asyncio.sleep(EVERY_SECONDS)
@@ -64,7 +79,7 @@ class Expiry:
             measures.ISSUER_NOT_AFTER.labels(str(issuing.issuer_id)).set(
                 issuing.certificate.not_valid_after_utc.timestamp()
             )
-        total = await self._warn_of_issuers(look)
+        total = await self._platform.warn_of_issuers(look)
         for tenant in tenants:
             while warned := await self._warn_tenant(tenant, look):
                 total += warned
@@ -90,27 +105,20 @@ class Expiry:
                     for row in rows
                 ],
             )
+            await outbox.emit_all(tx, _notices(tenant, look, rows))
         measures.EXPIRY_WARNINGS.labels("device").inc(len(rows))
         return len(rows)
 
-    async def _warn_of_issuers(self, look: Look) -> int:
-        platform = TenantId(PLATFORM_TENANT)
-        async with self._database.service_tenant_connection("pulse_ca", platform) as tx:
-            found = await store_expiry.warn_of_issuers(tx, look)
-            await outbox.emit_all(
-                tx,
-                [
-                    events.IssuerExpiring(
-                        tenant_id=platform,
-                        at=look.now,
-                        issuer_id=one.issuer_id,
-                        not_after=one.not_after,
-                        days=one.days,
-                    )
-                    for one in found
-                ],
-            )
-        measures.EXPIRY_WARNINGS.labels("issuer").inc(len(found))
-        for one in found:
-            log.warning("issuer_expires", issuer_id=str(one.issuer_id), days=one.days)
-        return len(found)
+
+def _notices(tenant: TenantId, look: Look, rows: Sequence[Row]) -> list[NoticeRaised]:
+    """Make one notice of what came under one threshold together: a fleet that expires is one piece of news."""
+    found = []
+    for days in THRESHOLDS:
+        devices = [
+            (row["certificate_id"], row["name"], row["not_after"])
+            for row in rows
+            if row["days"] == days
+        ]
+        if devices:
+            found.append(expiry_words.of_devices(tenant, look.now, days, devices))
+    return found

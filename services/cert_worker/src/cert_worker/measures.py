@@ -38,3 +38,11 @@ ISSUER_NOT_AFTER = Gauge(
 EXPIRY_WARNINGS = Counter(
     "pulse_expiry_warnings_total", "Warnings of expiry that went out", ["kind"]
 )
+SERVER_NOT_AFTER = Gauge(
+    "pulse_server_certificate_not_after_timestamp_seconds",
+    "When the certificate that a server shows expires, in Unix time",
+    ["server"],
+)
+SERVERS_UNREACHABLE = Counter(
+    "pulse_server_certificates_unread_total", "Servers that showed no certificate", ["server"]
+)

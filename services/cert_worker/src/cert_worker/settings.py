@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cert_worker.servers import Server, parse_server
 from pulse_common.settings import Key, Port, ServiceSettings
 
 # ASCII only, since it is written into certificates as an IA5String; plain http, since a client that checks a server's
@@ -18,6 +19,15 @@ LONGEST_LIFETIME_DAYS = 825
 
 KeyType = Literal["P-256", "P-384", "Ed25519", "RSA"]
 EVERY_KEY_TYPE: frozenset[KeyType] = frozenset(get_args(KeyType))
+
+
+def _servers(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(parse_server(part.strip()) for part in value.split(",") if part.strip())
+
+
+WatchedServers = Annotated[tuple[Server, ...], NoDecode, BeforeValidator(_servers)]
 
 
 class ProfileSetting(BaseModel):
@@ -73,6 +83,8 @@ class Settings(CaSettings, ServiceSettings):
     broker_probe_port: Port = 8883
     broker_probe_ca_file: Path | None = None
     """Who signs the certificate that the broker shows; needed with ``broker_probe_host``."""
+    watched_servers: WatchedServers = ()
+    """``name=host:port`` of our own TLS servers, the edge and the broker, whose certificates are watched too."""
     audit_heads_directory: Path | None = None
     """Where the audit log's heads are written; by default `audit-heads` in the CA's folder."""
     audit_syslog_host: str | None = None

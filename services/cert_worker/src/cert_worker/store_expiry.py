@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from cert_worker.domain import CRL_LIFETIME
 from pulse_common.identity import TenantId
 
 if TYPE_CHECKING:
@@ -51,11 +52,14 @@ _WARN_DEVICES = """
          LIMIT %(limit)s
         ON CONFLICT DO NOTHING
         RETURNING subject_id, days)
-    SELECT c.certificate_id, c.device_id, c.serial_number, c.not_after, w.days
+    SELECT c.certificate_id, c.device_id, c.serial_number, c.not_after, w.days, d.name
       FROM warned w
       JOIN certificates c ON c.tenant_id = %(tenant_id)s AND c.certificate_id = w.subject_id
+      JOIN devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
+     ORDER BY c.not_after, c.certificate_id
 """
 _WARN_ISSUERS = """
+    WITH warned AS (
     INSERT INTO expiry_warnings (tenant_id, kind, subject_id, days, not_after, warned_at)
     SELECT %(tenant_id)s, 'issuer', i.issuer_id, b.days, i.not_after, %(now)s
       FROM issuers i
@@ -63,7 +67,22 @@ _WARN_ISSUERS = """
                            WHERE i.not_after <= %(now)s + make_interval(days => t)) AS b
      WHERE i.status NOT IN ('retired', 'revoked') AND i.not_after > %(now)s AND i.not_after <= %(until)s
     ON CONFLICT DO NOTHING
-    RETURNING subject_id, days, not_after
+    RETURNING subject_id, days, not_after)
+    SELECT w.subject_id, w.days, w.not_after, i.subject
+      FROM warned w
+      JOIN issuers i ON i.issuer_id = w.subject_id
+"""
+# The oldest list of each issuer that still makes some, and what was brought from the roots.
+_OLDEST_LISTS = """
+    SELECT i.issuer_id, i.subject, min(s.this_update) AS this_update, min(s.this_update) + %(lifetime)s AS next_update
+      FROM crl_shards s
+      JOIN issuers i ON i.issuer_id = s.issuer_id AND i.status NOT IN ('retired', 'revoked')
+     WHERE s.this_update IS NOT NULL
+     GROUP BY i.issuer_id, i.subject
+    UNION ALL
+    SELECT i.issuer_id, i.subject, r.this_update, r.next_update
+      FROM root_lists r
+      JOIN issuers i ON i.issuer_id = r.issuer_id AND i.status NOT IN ('retired', 'revoked')
 """
 _COUNT = """
     SELECT t AS days, count(c.certificate_id) AS certificates
@@ -91,6 +110,25 @@ class ExpiringIssuer:
     issuer_id: UUID
     days: int
     not_after: datetime
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class OldestList:
+    issuer_id: UUID
+    subject: str
+    this_update: datetime
+    next_update: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """One warning, as it is kept."""
+
+    kind: Literal["issuer", "list", "server"]
+    subject_id: UUID
+    days: int
+    not_after: datetime
 
 
 async def tenants_to_warn(tx: Tx, look: Look) -> list[TenantId]:
@@ -105,7 +143,36 @@ async def warn_of_devices(tx: TenantTx, look: Look) -> Sequence[Row]:
 
 async def warn_of_issuers(tx: TenantTx, look: Look) -> list[ExpiringIssuer]:
     rows = await tx.all(_WARN_ISSUERS, look.values() | {"tenant_id": tx.tenant})
-    return [ExpiringIssuer(row["subject_id"], row["days"], row["not_after"]) for row in rows]
+    return [
+        ExpiringIssuer(row["subject_id"], row["days"], row["not_after"], row["subject"])
+        for row in rows
+    ]
+
+
+async def oldest_lists(tx: TenantTx) -> list[OldestList]:
+    return [OldestList(**row) for row in await tx.all(_OLDEST_LISTS, {"lifetime": CRL_LIFETIME})]
+
+
+async def note(tx: TenantTx, noted: Noted, now: datetime) -> bool:
+    """Note a warning; False when it was noted before."""
+    return (
+        await tx.execute(
+            """
+            INSERT INTO expiry_warnings (tenant_id, kind, subject_id, days, not_after, warned_at)
+            VALUES (%(tenant_id)s, %(kind)s, %(subject_id)s, %(days)s, %(not_after)s, %(now)s)
+            ON CONFLICT DO NOTHING
+            """,
+            {
+                "tenant_id": tx.tenant,
+                "kind": noted.kind,
+                "subject_id": noted.subject_id,
+                "days": noted.days,
+                "not_after": noted.not_after,
+                "now": now,
+            },
+        )
+        == 1
+    )
 
 
 async def count_expiring(tx: Tx, look: Look) -> dict[int, int]:
