@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -125,3 +126,17 @@ async def test_closed_profile_takes_no_hardware(people: People) -> None:
 
     with pytest.raises(Forbidden):
         await fleet.ask_with_secret("SN-1", reply.secrets[0].secret, new_key())
+
+
+async def test_two_secrets_at_the_last_place_get_one_place(people: People) -> None:
+    fleet = await make_fleet(people, "hardware", most_devices=3)
+    items = [calls.Hardware(hardware_id=f"SN-{n}") for n in range(8)]
+    secrets = (await fleet.register(*items, secrets=True)).secrets
+
+    answers = await asyncio.gather(
+        *(fleet.ask_with_secret(one.hardware_id, one.secret, new_key()) for one in secrets),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(one, Enrolled) for one in answers) == 3
+    assert people.count("devices", fleet.tenant) == 3
