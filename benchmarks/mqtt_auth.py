@@ -41,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.parts import Postgres, free_port, running_postgres, wait_for_port
 
 from mqtt_authz import store
+from mqtt_authz.conflicts import Conflicts
 from mqtt_authz.certificate import read_certificate
 from mqtt_authz.denials import Denials
 from mqtt_authz.domain import Standing
@@ -215,6 +216,7 @@ async def _serve_gate(port: int, database_url: str) -> None:
         denials=denials,
         admin_password=b"x" * 32,
         clock=system_clock,
+        on_admitted=Conflicts(database=database, clock=system_clock).note,
     )
     secret = SharedSecret(current=SECRET.encode(), previous=None)
     app = build_app(endpoints(gate, Readiness()), secret.authenticate)

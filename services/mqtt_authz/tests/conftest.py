@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from conftest import Postgres
     from starlette.applications import Starlette
 
-    from mqtt_authz.domain import Standing
+    from mqtt_authz.domain import Standing, Whose
     from mqtt_authz.tokens import TokenStanding
 
 SECRET = "the-broker-shows-this-secret-of-40-chars"
@@ -226,7 +226,11 @@ async def database(postgres: Postgres) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def make_gate(database: Database, hearing: Callable[[], int | None] = lambda: None) -> Gate:
+def make_gate(
+    database: Database,
+    hearing: Callable[[], int | None] = lambda: None,
+    on_admitted: Callable[[Whose, str], None] | None = None,
+) -> Gate:
     """Make a gate that remembers nobody, unless ``hearing`` says that it hears."""
 
     async def load(fingerprints: Sequence[bytes]) -> dict[bytes, Standing]:
@@ -244,6 +248,7 @@ def make_gate(database: Database, hearing: Callable[[], int | None] = lambda: No
         denials=denials,
         admin_password=ADMIN_PASSWORD.encode(),
         clock=system_clock,
+        on_admitted=on_admitted,
     )
 
 

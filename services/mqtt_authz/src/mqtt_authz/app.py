@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mqtt_authz import store, tenant_cuts, token_store
 from mqtt_authz.broker import EmqxAdapter
+from mqtt_authz.conflicts import Conflicts
 from mqtt_authz.denials import Denials
 from mqtt_authz.dry_run import DryRun
 from mqtt_authz.first_use import FirstUses
@@ -88,6 +89,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     runtime.spawn("denials", denials.run())
     first_uses = FirstUses(database=database, clock=system_clock)
     runtime.spawn("first uses", first_uses.run())
+    conflicts = Conflicts(database=database, clock=system_clock)
+    runtime.spawn("conflicts", conflicts.run())
 
     # The message bus is no condition: a gate without it still answers, and taking it away would lock devices out.
     runtime.readiness.add("events and dry runs", partial(_tell_hearing, hearing, runtime.readiness))
@@ -98,6 +101,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         admin_password=settings.mqtt_admin_password.get_secret_value().encode(),
         clock=system_clock,
         on_first_use=first_uses.note,
+        on_admitted=conflicts.note,
     )
     secret = SharedSecret.from_settings(settings)
     return build_app(endpoints(gate, runtime.readiness), secret.authenticate)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mqtt_authz.acl import Act
     from mqtt_authz.certificate import DeviceCertificate
     from mqtt_authz.denials import Denials
+    from mqtt_authz.domain import Whose
     from mqtt_authz.standings import Standings
     from mqtt_authz.token_door import TokenDoor
     from pulse_common.clock import Clock
@@ -59,6 +60,8 @@ class Gate:
     clock: Clock
     on_first_use: Callable[[DeviceCertificate], None] | None = None
     """Told of each device that is let in with a renewed certificate nobody has used; must not wait or fail."""
+    on_admitted: Callable[[Whose, str], None] | None = None
+    """Told of each device that is let in, and from which address; must not wait or fail."""
 
     async def connect(self, request: Request, _: Principal) -> Response:
         verdict = await _judged(request, self._judge_connect)
@@ -87,6 +90,16 @@ class Gate:
 
     async def _judge_connect(self, body: bytes) -> Admitted | Denied:
         connect = emqx.parse_connect(body)
+        verdict = await self._judge_credentials(connect)
+        if (
+            self.on_admitted is not None
+            and isinstance(verdict, Admitted)
+            and verdict.device is not None
+        ):
+            self.on_admitted(verdict.device, connect.address)
+        return verdict
+
+    async def _judge_credentials(self, connect: domain.Connect) -> Admitted | Denied:
         if connect.zone == tokens.ZONE:
             # Before everything else: neither a service's password nor a certificate counts at that door.
             structlog.contextvars.bind_contextvars(client_id=connect.client_id[:64])

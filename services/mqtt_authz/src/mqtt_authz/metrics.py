@@ -26,3 +26,6 @@ SWEPT = Counter("pulse_mqtt_swept_total", "What a sweep of the broker put right"
 DENIALS = Counter(
     "pulse_mqtt_denials_total", "Refusals for the tenants' pages, by what became of them", ["fate"]
 )
+CONFLICTS = Counter(
+    "pulse_mqtt_conflicts_total", "Signs that one certificate or token is in two places"
+)

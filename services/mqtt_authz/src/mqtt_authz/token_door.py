@@ -5,13 +5,13 @@ Nothing is remembered: a token is asked for at every CONNECT, so that none works
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mqtt_authz import tokens
+from mqtt_authz.addresses import network_of
 from mqtt_authz.denials import Denial
 from mqtt_authz.reasons import Denied, Reason
 
@@ -43,11 +43,11 @@ class WrongTokens:
     _minutes: OrderedDict[str, _Minute] = field(default_factory=OrderedDict)
 
     def too_many(self, address: str) -> bool:
-        minute = self._minutes.get(_network(address))
+        minute = self._minutes.get(network_of(address))
         return minute is not None and minute.ends > self.monotonic() and minute.wrong >= MOST_WRONG
 
     def note(self, address: str) -> None:
-        network, now = _network(address), self.monotonic()
+        network, now = network_of(address), self.monotonic()
         minute = self._minutes.get(network)
         if minute is None or minute.ends <= now:
             self._minutes.pop(network, None)
@@ -96,13 +96,3 @@ class TokenDoor:
                 address=connect.address or None,
             )
         )
-
-
-def _network(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 4:  # noqa: PLR2004 -- of the protocol
-        return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
