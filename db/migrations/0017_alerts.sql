@@ -75,6 +75,7 @@ CREATE TABLE alerts (
 );
 -- One at a time of a rule and a device, whichever replica is first.
 CREATE UNIQUE INDEX alerts_open ON alerts (tenant_id, rule_id, device_id) WHERE cleared_at IS NULL;
+CREATE INDEX alerts_untold ON alerts (tenant_id, rule_id) WHERE told_at IS NULL;
 CREATE INDEX alerts_by_time ON alerts (tenant_id, raised_at DESC, alert_id DESC);
 
 -- The one clock that absence is measured by: when somebody last looked, and since when nobody was blind.

@@ -19,6 +19,7 @@ import structlog
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from pulse_common import messaging, metrics
+from pulse_common.errors import Unavailable
 from pulse_common.pulling import Ended, Silent, hand_back
 
 if TYPE_CHECKING:
@@ -177,3 +178,16 @@ async def _ended(fetching: asyncio.Task[list[Msg]], seconds: float) -> Sequence[
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([fetching], timeout=max(left, _GRACE_SECONDS))
     return () if fetching.cancelled() or fetching.exception() else fetching.result()
+
+
+async def waiting(bus: Bus, consumer: Consumer) -> int:
+    """Return how many messages nobody has been handed yet.
+
+    Raises:
+        Unavailable: the bus is away, or the consumer was never made.
+    """
+    try:
+        found = await bus.jetstream.consumer_info(consumer.stream, consumer.name)
+    except (*_TROUBLE, TimeoutError) as error:
+        raise Unavailable("the message stream is away") from error
+    return found.num_pending or 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ingest_worker import plans
+from ingest_worker.alerts import wiring as alerts
 from ingest_worker.broker import Target
 from ingest_worker.buckets import Buckets
 from ingest_worker.commands import Commands
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from pulse_common.runtime import Runtime
 
 NAME = "ingest_worker"
+STREAMS = (
+    events.STREAM_TELEMETRY,
+    events.STREAM_PARKED,
+    events.STREAM_REFUSED,
+    events.STREAM_LATE,
+)
 
 
 def create_app(readiness: health.Readiness) -> Starlette:
@@ -37,12 +44,8 @@ def create_app(readiness: health.Readiness) -> Starlette:
 async def start(settings: Settings, runtime: Runtime) -> Starlette:
     database = await parts.open_database(runtime, settings.database_url, NAME)
     bus = await parts.connect_bus(runtime, settings, NAME)
-    await bus.ensure_stream(events.STREAM_TELEMETRY)
-    await bus.ensure_stream(events.STREAM_PARKED)
-    await bus.ensure_stream(events.STREAM_REFUSED)
-    await bus.ensure_stream(events.STREAM_LATE)
-    writer = Writer(database, system_clock)
-    await writer.prepare_days()
+    for stream in STREAMS:
+        await bus.ensure_stream(stream)
     target = Target(
         host=settings.mqtt_host,
         port=settings.mqtt_port,
@@ -60,6 +63,9 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     late = Late(bus, buckets, known)
     runtime.readiness.add("mqtt", link.check)
     await bus.answer(events.CommandRequest, commands.answer)
+    judging = await alerts.start(runtime, database, bus, link.check)
+    writer = Writer(database, system_clock, judging.judge)
+    await writer.prepare_days()
     runtime.spawn("telemetry days", writer.prepare_days_for_ever())
     runtime.spawn("telemetry writer", writer.run(bus))
     runtime.spawn("live", pipeline.live.run())

@@ -24,3 +24,5 @@ STORE_SECONDS = Histogram(
     "From the MQTT message's arrival to the commit of its row",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600),
 )
+ALERTS = Counter("pulse_ingest_alerts_total", "Alerts that were raised and cleared", ["what"])
+ALERTS_CRASHED = Counter("pulse_ingest_alerts_crashed_total", "Batches whose judging crashed")

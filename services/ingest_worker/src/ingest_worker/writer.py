@@ -20,6 +20,7 @@ from pulse_common.events import STREAM_TELEMETRY, Reading, RefusedMessage
 from pulse_common.messaging import Done, Message, Never, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from pulse_common.bus import Bus
@@ -45,9 +46,17 @@ RETRY_SECONDS = 600
 
 
 class Writer:
-    def __init__(self, database: Database, clock: Clock) -> None:
+    """``judge`` sees what was stored before it is acknowledged."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        judge: Callable[[list[Reading]], Awaitable[None]] | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._judge = judge
 
     async def run(self, bus: Bus) -> None:
         """Store for ever; while one batch is PostgreSQL's to work on, the other is ours."""
@@ -92,6 +101,8 @@ class Writer:
         readings = [reading for reading in parsed if isinstance(reading, Reading)]
         if readings:
             await self._store(readings)
+            if self._judge is not None:
+                await self._judge(readings)
         return [item if isinstance(item, Never) else Done() for item in parsed]
 
     async def _store(self, readings: list[Reading]) -> None:

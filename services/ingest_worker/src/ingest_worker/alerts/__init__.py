@@ -1,0 +1,1 @@
+"""Alerts on readings: rules, judging, what follows from silence, and what tenants decide."""
