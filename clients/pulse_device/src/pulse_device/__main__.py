@@ -67,6 +67,7 @@ def _run(terminal: Terminal, given: argparse.Namespace) -> int:
                 from_stdin=given.stdin,
                 protocol=given.protocol,
                 exit_when_refused=given.exit_when_refused,
+                trust_interval_seconds=given.trust_interval,
             )
             return run_command(terminal, directory=directory, options=options)
         case _:

@@ -25,6 +25,7 @@ from pulse_device.running import Parts, Runner
 from pulse_device.sampling import Sampler
 from pulse_device.sources import LineSource, MachineSource, Source, SourceThread
 from pulse_device.status import Status, as_json, as_text
+from pulse_device.trust import Trust
 from pulse_device.wake import Waker
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class RunOptions:
     from_stdin: bool
     protocol: str
     exit_when_refused: bool
+    trust_interval_seconds: float
 
 
 def enroll_command(
@@ -113,6 +115,14 @@ def run_command(terminal: Terminal, *, directory: DeviceDirectory, options: RunO
             outbox=outbox,
             journal=journal,
             renewal=renewal,
+            trust=Trust(
+                directory=directory,
+                hurry=renewal.hurry,
+                journal=journal,
+                clock=terminal.clock,
+                fraction=fraction,
+                every_seconds=options.trust_interval_seconds,
+            ),
         )
         parts = Parts(
             link=link,

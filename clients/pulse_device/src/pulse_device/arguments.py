@@ -52,6 +52,13 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument(
         "--exit-when-refused", action="store_true", help="exit with 6 when the broker refuses"
     )
+    run.add_argument(
+        "--trust-interval",
+        type=_seconds,
+        default=3600.0,
+        metavar="SECONDS",
+        help="time between two reports of the authorities that are known here",
+    )
 
 
 def _add_directory(command: argparse.ArgumentParser) -> None:

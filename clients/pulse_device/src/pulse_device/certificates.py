@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pulse_device.names import DeviceName
 
 LONGEST_CHAIN = 5
+MOST_AUTHORITIES = 64
 RENEWAL_SPREAD = 0.05
 """Devices that were enrolled on one day renew over this share of a lifetime."""
 
@@ -133,6 +134,25 @@ def _check_chain(leaf: x509.Certificate, chain: Sequence[x509.Certificate], now:
             issued.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise UntrustedCertificateError("its chain does not lead to the given root") from error
+
+
+def check_authorities(certificates: Sequence[x509.Certificate], now: datetime) -> None:
+    """Raise unless these are CAs, each within its dates and signed by one among them."""
+    if not 1 <= len(certificates) <= MOST_AUTHORITIES:
+        raise UntrustedCertificateError("an impossible number of authorities")
+    for certificate in certificates:
+        if not _is_ca(certificate) or certificate.not_valid_after_utc <= now:
+            raise UntrustedCertificateError("one of the authorities is no CA, or has expired")
+        if not any(_issued(issuer, certificate) for issuer in certificates):
+            raise UntrustedCertificateError("one of the authorities hangs from none of them")
+
+
+def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

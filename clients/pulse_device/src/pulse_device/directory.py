@@ -41,6 +41,32 @@ class DeviceDirectory:
         return self.path / "chain.pem"
 
     @property
+    def authorities(self) -> Path:
+        """The CAs that sign devices' certificates, as the server last told them."""
+        return self.path / "authorities.pem"
+
+    @property
+    def told_at(self) -> float | None:
+        """When the server was last told which authorities we have, in Unix time."""
+        try:
+            return (self.path / "authorities.told").stat().st_mtime
+        except OSError:
+            return None
+
+    def note_told(self) -> None:
+        try:
+            (self.path / "authorities.told").touch(mode=PRIVATE_FILE)
+        except OSError as error:
+            raise LocalFilesError(f"cannot write to {self.path}: {error.strerror}") from error
+
+    def write_authorities(self, content: bytes) -> None:
+        try:
+            _write_beside(self.authorities, content).replace(self.authorities)
+            _sync_directory(self.path)
+        except OSError as error:
+            raise LocalFilesError(f"cannot write to {self.path}: {error.strerror}") from error
+
+    @property
     def broker_ca(self) -> Path:
         return self.path / "broker-ca.pem"
 
@@ -146,6 +172,7 @@ class DeviceDirectory:
         try:
             # Of the identity that is about to go; a renewal of it must not be taken for one of the new.
             self.forget_next()
+            self.authorities.unlink(missing_ok=True)
             for path in (self.key, self.certificate, self.chain, self.broker_ca, self.config):
                 if pending(path).exists():
                     pending(path).replace(path)

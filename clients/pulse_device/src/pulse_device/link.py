@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pulse_device.names import DeviceName, Endpoint
     from pulse_device.outbox import Outbox
     from pulse_device.renewal import Renewal
+    from pulse_device.trust import Trust
     from pulse_device.wake import Waker
 
 GOODBYE_SECONDS = 2.0
@@ -35,7 +36,7 @@ TICK_SECONDS = 1.0
 
 
 class Link:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts, each by its name
         self,
         *,
         client: Client,
@@ -44,9 +45,11 @@ class Link:
         outbox: Outbox,
         journal: Journal,
         renewal: Renewal,
+        trust: Trust,
     ) -> None:
         self._name = name
         self._renewal = renewal
+        self._trust = trust
         self._control: set[int] = set()
         self._topics: dict[int, str] = {}
         self._broker = broker
@@ -92,12 +95,14 @@ class Link:
     def _ask_for_renewal(self) -> None:
         if self._connected_at is None or self._client.socket() is None:
             return
-        request = self._renewal.request()
-        if request is None:
-            return
-        self._subscribe(self._name.issued_topic)
-        self._control.add(self._client.publish(self._name.renew_topic, request, qos=1).mid)
-        self._journal.info("renewal_requested")
+        for event, request in (
+            ("renewal_requested", self._renewal.request()),
+            ("authorities_told", self._trust.request()),
+        ):
+            if request is not None:
+                self._subscribe(self._name.issued_topic)
+                self._control.add(self._client.publish(self._name.renew_topic, request, qos=1).mid)
+                self._journal.info(event)
 
     def _subscribe(self, topic: str) -> None:
         _, mid = self._client.subscribe(topic, qos=1)
@@ -216,7 +221,9 @@ class Link:
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         if message.topic == self._name.issued_topic:
-            self._renewal.take(bytes(message.payload))
+            payload = bytes(message.payload)
+            if not self._trust.take(payload):
+                self._renewal.take(payload)
             return
         try:
             command_id = parse_command_id(bytes(message.payload))

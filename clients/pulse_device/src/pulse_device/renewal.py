@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pulse_device import directory as files
@@ -123,6 +124,10 @@ class Renewal:
         if self._has_next:
             self._prefer_next = True  # perhaps its first use has retired the older one
         return False
+
+    def hurry(self, seconds: int) -> None:
+        """Renew within so many seconds, if it is not due before: the authority is about to change."""
+        self._due_at = min(self._due_at, self._clock() + timedelta(seconds=seconds))
 
     def request(self) -> bytes | None:
         """Return what to publish when it is time to ask for the next certificate."""

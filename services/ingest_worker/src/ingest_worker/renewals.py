@@ -1,8 +1,10 @@
 """Carries a device's request for its next certificate to the CA, and the certificate back over the same session.
 
-So with the authorities that a device says it has, and those it is to have.  The topic says whose request it is: the broker lets a device publish on its own alone, after TLS has seen its present
-certificate.  A request is acknowledged at once and answered when the CA has answered, so that a slow CA never holds up
-telemetry; what is lost on the way the device asks for again, and gets the same certificate.
+So with the authorities that a device says it has, and those it is to have.  The topic says whose request it is: the
+broker lets a device publish on its own alone, after TLS has seen its present certificate.
+
+A request is acknowledged at once and answered when the CA has answered, so that a slow CA never holds up telemetry;
+what is lost on the way the device asks for again, and gets the same certificate.
 """
 
 from __future__ import annotations
