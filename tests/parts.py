@@ -28,9 +28,10 @@ PASSWORD = "a-test-password-of-enough-length"
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A migrated database; ``url`` says how one service's login reaches it."""
+    """A migrated database; ``url`` says how one service's login reaches it, ``part`` is its server."""
 
     port: int
+    part: Part
 
     def url(self, login: str) -> str:
         return database_url(login, PASSWORD, self.port)
@@ -56,7 +57,7 @@ def running_postgres(folder: Path) -> Iterator[Postgres]:
         create_database(superuser_url(PASSWORD, port))
         migrations.apply(superuser_url(PASSWORD, port, "pulse"), ROOT / "db")
         set_login_passwords(superuser_url(PASSWORD, port), dict.fromkeys(LOGINS, PASSWORD))
-        yield Postgres(port)
+        yield Postgres(port, part)
     finally:
         part.stop()
 
@@ -68,6 +69,8 @@ class Nats:
     port: int
     store: Path
     process: subprocess.Popen[bytes] | None = None
+    arguments: tuple[str, ...] = ()
+    """More of them: of a server that is one of several, say."""
 
     @property
     def url(self) -> str:
@@ -80,7 +83,7 @@ class Nats:
             str(self.store),
         ]
         self.process = subprocess.Popen(
-            [*arguments, "--user", "test", "--pass", PASSWORD],
+            [*arguments, "--user", "test", "--pass", PASSWORD, *self.arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -121,14 +121,14 @@ class Device:
         """Publish and wait until the broker has it."""
         self.client.publish(self.topic(kind), payload, qos).wait_for_publish(20)
 
-    def publish_many(self, payloads: list[bytes]) -> None:
+    def publish_many(self, payloads: list[bytes], seconds: float = 25) -> None:
         """Publish and wait until the broker has every one; what is sent while it is away waits for its return."""
         sent = {
             self.client.publish(self.topic("telemetry"), payload, 1).mid for payload in payloads
         }
         with self.progress:
             # Not wait_for_publish: paho raises there for what it has queued while disconnected.
-            assert self.progress.wait_for(lambda: sent <= self.acknowledged, 25)
+            assert self.progress.wait_for(lambda: sent <= self.acknowledged, seconds)
 
     def leave(self) -> None:
         self.client.disconnect()

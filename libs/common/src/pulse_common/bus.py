@@ -122,15 +122,21 @@ R = TypeVar("R", bound=events.Wire)
 class Bus:
     """One connection of one service."""
 
-    def __init__(self, connection: Client, service: str) -> None:
+    def __init__(self, connection: Client, service: str, replicas: int = 1) -> None:
         self._nc = connection
+        self._replicas = replicas
         self._js: JetStreamContext = connection.jetstream(timeout=PUBLISH_SECONDS)
         self._stored = Acknowledged(connection, PUBLISH_SECONDS)
         self._service = service
 
     @classmethod
-    async def connect(cls, *, url: str, user: str, password: str, service: str) -> Bus:
-        """Connect and keep reconnecting for ever; while away, calls raise ``Unavailable``."""
+    async def connect(
+        cls, *, url: str, user: str, password: str, service: str, replicas: int = 1
+    ) -> Bus:
+        """Connect and keep reconnecting for ever; while away, calls raise ``Unavailable``.
+
+        ``url`` may be several, with commas between; ``replicas`` is how many copies streams are made with.
+        """
 
         async def on_error(error: Exception) -> None:
             log.warning("nats_error", error=repr(error))
@@ -142,7 +148,7 @@ class Bus:
             log.info("nats_reconnected")
 
         connection = await nats.connect(
-            url,
+            url.split(","),
             user=user,
             password=password,
             name=service,
@@ -156,7 +162,7 @@ class Bus:
             disconnected_cb=on_disconnect,
             reconnected_cb=on_reconnect,
         )
-        return cls(connection, service)
+        return cls(connection, service, replicas)
 
     async def close(self) -> None:
         if self._nc.is_closed:
@@ -189,10 +195,11 @@ class Bus:
 
     async def ensure_stream(self, name: str) -> None:
         """Make a stream, or bring its settings to the ones above."""
+        wanted = STREAMS[name].evolve(num_replicas=self._replicas)
         try:
-            await self._js.add_stream(STREAMS[name])
+            await self._js.add_stream(wanted)
         except nats.js.errors.BadRequestError:
-            await self._js.update_stream(STREAMS[name])
+            await self._js.update_stream(wanted)
 
     def pull(self, stream: str, consumer: str) -> Pull:
         """Fetch from a durable consumer, which must be there: ``async with bus.pull(...) as pull``."""

@@ -66,6 +66,7 @@ async def connect_bus(runtime: Runtime, settings: ServiceSettings, service: str)
         user=settings.nats_user,
         password=settings.nats_password.get_secret_value(),
         service=service,
+        replicas=settings.nats_replicas,
     )
     runtime.stack.push_async_callback(bus.close)
     runtime.readiness.add("nats", bus.check)

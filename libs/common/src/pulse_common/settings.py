@@ -56,6 +56,8 @@ class ServiceSettings(BaseSettings):
     nats_url: str = Field(pattern=r"^(nats|tls)://")
     nats_user: str = Field(min_length=1)
     nats_password: Secret
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    """Copies of each stream: 3 where NATS has three nodes, so that the loss of one loses nothing."""
 
 
 S = TypeVar("S", bound=BaseSettings)
