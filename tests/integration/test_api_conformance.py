@@ -60,6 +60,7 @@ OPERATIONS = [
     ("PATCH", "/api/v2/team/{member_id}"),
     ("DELETE", "/api/v2/team/{member_id}"),
     ("POST", "/api/v2/team/{member_id}/invitation"),
+    ("GET", "/api/v2/event-types"),
     ("GET", "/api/v2/routes"),
     ("POST", "/api/v2/routes"),
     ("GET", "/api/v2/routes/{route_id}"),

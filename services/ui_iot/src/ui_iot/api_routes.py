@@ -14,6 +14,7 @@ from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
 from ui_iot.route_api import RouteApi
 from ui_iot.route_operations import route_operations
+from ui_iot.route_work import RouteWork
 from ui_iot.session_operations import session_operations
 from ui_iot.team_operations import team_operations
 from ui_iot.telemetry_api import TelemetryApi
@@ -52,7 +53,9 @@ def api_endpoints(
         *session_operations(sessions),
         *team_operations(team),
         *audit_operations(audit_trail),
-        *route_operations(RouteApi(db=changes.db, bus=changes.bus, once=changes.once)),
+        *route_operations(
+            RouteApi(work=RouteWork(db=changes.db, bus=changes.bus), once=changes.once)
+        ),
         *billing_operations(TenantBillingApi(db=changes.db, billing=TenantBilling(changes.bus))),
     ]
     document = Open(

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-LONGEST_FORM = 16 * 1024
-MOST_FIELDS = 20
+LONGEST_FORM = 32 * 1024
+MOST_FIELDS = 150
 
 
 async def read_form(request: Request) -> Mapping[str, str]:

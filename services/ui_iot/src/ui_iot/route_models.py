@@ -21,7 +21,12 @@ class RouteBody(Body):
     url: str = Field(max_length=2000, pattern=r"^https?://[!-~]+$")
     event_types: list[EventType] = Field(min_length=1, max_length=30)
     device_ids: list[DeviceId] = Field(
-        default_factory=list, max_length=500, description="Empty: every device."
+        default_factory=list,
+        max_length=500,
+        description="These devices and those of `group_ids`; both empty: every device.",
+    )
+    group_ids: list[DeviceId] = Field(
+        default_factory=list, max_length=50, description="Device groups, as they are at the moment."
     )
     metrics: list[Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]] = Field(
         default_factory=list, max_length=100, description="Empty: every metric."
@@ -33,7 +38,10 @@ class RouteBody(Body):
         pattern=r"^[^\u0000]+$",
         description="JSON with `{{ data.device_id }}` where a value goes; null sends the message itself.",
     )
-    ordered: bool = Field(default=False, description="One message at a time, retries included.")
+    ordered: bool = Field(
+        default=False,
+        description="Each device's messages in their order: one at a time, retries included.",
+    )
     timeout_seconds: int = Field(default=10, ge=1, le=30)
     concurrency: int = Field(default=4, ge=1, le=16)
 
@@ -46,12 +54,22 @@ class ReplayBody(Body):
     until: Annotated[AwareDatetime | None, Field(strict=False)] = None
 
 
+class EventTypeAnswer(BaseModel):
+    type: str
+    what: str
+
+
+class EventTypesAnswer(BaseModel):
+    event_types: list[EventTypeAnswer]
+
+
 class RouteAnswer(BaseModel):
     id: UUID
     name: str
     url: str
     event_types: list[str]
     device_ids: list[UUID]
+    group_ids: list[UUID]
     metrics: list[str]
     template: str | None
     ordered: bool
@@ -60,6 +78,8 @@ class RouteAnswer(BaseModel):
     status: RouteStatus
     failing_since: datetime | None = Field(description="Null while it works.")
     dead_letters: int
+    dropped: int = Field(description="Messages that found no room, since ever.")
+    dropped_at: datetime | None
     created_at: datetime
 
 
@@ -97,6 +117,9 @@ class DeliveriesQuery(Query):
     route_id: CanonicalId | None = None
     device_id: CanonicalId | None = None
     outcome: Literal["delivered", "failed"] | None = None
+    event_type: Annotated[str | None, Field(max_length=100, pattern=r"^[a-z_.]+$")] = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
     after: CanonicalId | None = Field(
         default=None, description="The cursor: `next_after` of the page before."
     )

@@ -1,10 +1,9 @@
-"""The operations of /api/v2 about routes and deliveries, and their page."""
+"""The operations of /api/v2 about routes and deliveries."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pulse_common.http import Endpoint, Guarded
 from ui_iot import route_models as models
 from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS
@@ -27,12 +26,19 @@ def route_operations(api: RouteApi) -> list[Operation]:
     return [*_reading(api), *_changing(api), *_acting(api)]
 
 
-def route_pages(api: RouteApi) -> list[Endpoint]:
-    return [Guarded(method="GET", path="/routes", roles=ADMINISTRATORS, handler=api.page)]
-
-
 def _reading(api: RouteApi) -> list[Operation]:
     return [
+        Operation(
+            name="listEventTypes",
+            summary="What a route can ask for",
+            method="GET",
+            path="/api/v2/event-types",
+            roles=ADMINISTRATORS,
+            handler=api.event_types,
+            headers=("If-None-Match",),
+            answers={200: models.EventTypesAnswer, 304: None},
+            answer_headers=("ETag",),
+        ),
         Operation(
             name="listRoutes",
             summary="Where the tenant's readings and events are sent",

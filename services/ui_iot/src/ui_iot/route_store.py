@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from pulse_common.tenancy import Row, TenantTx
 
 _ROUTES = """
-    SELECT r.route_id AS id, r.name, r.url, r.event_types, r.device_ids, r.metrics, r.template, r.ordered,
-           r.timeout_seconds, r.concurrency, r.status, r.failing_since, r.created_at, r.version,
+    SELECT r.route_id AS id, r.name, r.url, r.event_types, r.device_ids, r.group_ids, r.metrics, r.template, r.ordered,
+           r.timeout_seconds, r.concurrency, r.status, r.failing_since, r.dropped, r.dropped_at, r.created_at,
+           r.version,
            (SELECT count(*) FROM delivery_dead_letters d
              WHERE d.tenant_id = r.tenant_id AND d.route_id = r.route_id) AS dead_letters
       FROM routes r
@@ -29,9 +30,22 @@ _DELIVERIES = """
        AND (%(route_id)s::uuid IS NULL OR route_id = %(route_id)s)
        AND (%(device_id)s::uuid IS NULL OR device_id = %(device_id)s)
        AND (%(outcome)s::text IS NULL OR delivered = (%(outcome)s = 'delivered'))
+       AND (%(event_type)s::text IS NULL OR event_type = %(event_type)s)
+       AND (%(since)s::timestamptz IS NULL OR attempted_at >= %(since)s)
+       AND (%(until)s::timestamptz IS NULL OR attempted_at < %(until)s)
        AND (%(after)s::uuid IS NULL OR attempt_id < %(after)s)
      ORDER BY attempt_id DESC
      LIMIT %(limit)s
+"""
+_DEAD = """
+    SELECT delivery_id, event_type, device_id, died_at, attempts, reason
+      FROM delivery_dead_letters
+     WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s
+     ORDER BY died_at DESC LIMIT %(limit)s
+"""
+_GROUPS = """
+    SELECT group_id AS id, name FROM device_groups
+     WHERE tenant_id = %(tenant_id)s ORDER BY name LIMIT %(limit)s
 """
 
 
@@ -39,14 +53,15 @@ async def list_routes(tx: TenantTx, route_id: UUID | None = None) -> Sequence[Ro
     return await tx.all(_ROUTES, {"tenant_id": tx.tenant, "route_id": route_id})
 
 
-async def list_deliveries(
-    tx: TenantTx,
-    *,
-    route_id: UUID | None,
-    device_id: UUID | None,
-    outcome: str | None,
-    after: UUID | None,
-    limit: int,
-) -> Sequence[Row]:
-    values = {"route_id": route_id, "device_id": device_id, "outcome": outcome, "after": after}
-    return await tx.all(_DELIVERIES, {"tenant_id": tx.tenant, "limit": limit, **values})
+async def list_deliveries(tx: TenantTx, *, limit: int, **filters: object) -> Sequence[Row]:
+    """Return attempts through ``route_models.DeliveriesQuery``'s filters, the newest first."""
+    return await tx.all(_DELIVERIES, {"tenant_id": tx.tenant, "limit": limit, **filters})
+
+
+async def list_dead(tx: TenantTx, route_id: UUID, limit: int) -> Sequence[Row]:
+    values = {"tenant_id": tx.tenant, "route_id": route_id, "limit": limit}
+    return await tx.all(_DEAD, values)
+
+
+async def list_groups(tx: TenantTx, limit: int) -> Sequence[Row]:
+    return await tx.all(_GROUPS, {"tenant_id": tx.tenant, "limit": limit})

@@ -15,9 +15,10 @@ from ui_iot.audit_operations import audit_pages
 from ui_iot.gate_pages import GatePages
 from ui_iot.people import ADMINISTRATORS, ANYBODY, EVERYBODY
 from ui_iot.rendering import STATIC
-from ui_iot.route_api import RouteApi
-from ui_iot.route_operations import route_pages
+from ui_iot.route_pages import RoutePages, route_pages
+from ui_iot.route_work import RouteWork
 from ui_iot.telemetry_api import TelemetryApi
+from ui_iot.token_pages import TokenPages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -75,7 +76,8 @@ def endpoints(
         *_sessions(people.session_pages),
         *_devices(devices.pages),
         *_gate(GatePages(api=devices.gate)),
-        *_routes(devices.changes),
+        *TokenPages(devices.pages).endpoints(),
+        *_routes(devices),
         *telemetry_pages.endpoints(TelemetryApi(db=devices.api.db, clock=devices.api.clock)),
         *_team(people.team_pages),
         *audit_pages(audit),
@@ -138,8 +140,9 @@ def _gate(pages: GatePages) -> list[Endpoint]:
     ]
 
 
-def _routes(changes: Changes) -> list[Endpoint]:
-    return route_pages(RouteApi(db=changes.db, bus=changes.bus, once=changes.once))
+def _routes(devices: Devices) -> list[Endpoint]:
+    work = RouteWork(db=devices.changes.db, bus=devices.changes.bus)
+    return route_pages(RoutePages(work=work, sealed=devices.pages.sealed))
 
 
 def _team(pages: TeamPages) -> list[Endpoint]:
