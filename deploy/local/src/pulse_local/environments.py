@@ -239,6 +239,9 @@ class Environments:
             "CA_KEY_PASSPHRASE": self.secrets.ca_key_passphrase,
             "CRL_BASE_URL": f"http://localhost:{self.ports.edge_http}/pki",
             "CERTIFICATE_LIFETIME_DAYS": "90",
+            "BROKER_PROBE_HOST": "localhost",
+            "BROKER_PROBE_PORT": str(self.ports.mqtts),
+            "BROKER_PROBE_CA_FILE": str(self.tls.ca),
             "WATCHED_SERVERS": (
                 f"edge=localhost:{self.ports.edge_https},broker=localhost:{self.ports.mqtts}"
             ),

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 import httpx2
+import structlog
 
 from cert_worker.authority import open_authorities
 from cert_worker.rolling import make_rolling
@@ -60,6 +62,8 @@ def _run(
     act: Callable[[Rolling, argparse.Namespace], Awaitable[str]],
 ) -> Callable[[argparse.Namespace], str]:
     async def with_parts(given: argparse.Namespace) -> str:
+        # What is told goes to stdout, alone.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
         ours = settings.load(Settings)
         async with AsyncExitStack() as stack:
             database = Database(
