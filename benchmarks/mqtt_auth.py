@@ -41,8 +41,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.parts import Postgres, free_port, running_postgres, wait_for_port
 
 from mqtt_authz import store
-from mqtt_authz.conflicts import Conflicts
 from mqtt_authz.certificate import read_certificate
+from mqtt_authz.conflicts import Conflicts
 from mqtt_authz.denials import Denials
 from mqtt_authz.domain import Standing
 from mqtt_authz.handlers import Gate

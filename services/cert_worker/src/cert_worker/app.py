@@ -17,6 +17,7 @@ from cert_worker.handlers.revoke import Revoking
 from cert_worker.handlers.revoke_issuer import RevokingIssuers
 from cert_worker.handlers.sign import Signing
 from cert_worker.issuing import Issuing
+from cert_worker.key_audit import KeyAudit
 from cert_worker.ocsp import Ocsp
 from cert_worker.prober import Prober
 from cert_worker.profiles import profiles_of
@@ -89,15 +90,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     )
     revoking = Revoking(database=database, publisher=publisher, clock=system_clock)
     runtime.spawn("crl publisher", publisher.run())
-    runtime.spawn(
-        "expiry warnings",
-        Expiry(
-            database=database,
-            authorities=authorities,
-            clock=system_clock,
-            servers=settings.watched_servers,
-        ).run(),
-    )
+    _spawn_watching(runtime, database, authorities, settings)
     runtime.spawn("outbox relay", Relay(database, bus).run())
     await _answer_signing(bus, database, issuing)
     await bus.answer(events.AuthoritiesRequest, Telling(authorities).authorities_of)
@@ -123,6 +116,21 @@ async def _answer_signing(bus: Bus, database: Database, issuing: Issuing) -> Non
     await bus.answer(events.RenewRequest, renewing.renew)
     claims = ClaimSigning(database=database, issuing=issuing, clock=system_clock)
     await bus.answer(events_fleet.SignClaimRequest, claims.sign)
+
+
+def _spawn_watching(
+    runtime: Runtime, database: Database, authorities: Authorities, settings: Settings
+) -> None:
+    """Begin to watch what was issued: its expiry, and its keys."""
+    expiry = Expiry(
+        database=database,
+        authorities=authorities,
+        clock=system_clock,
+        servers=settings.watched_servers,
+    )
+    runtime.spawn("expiry warnings", expiry.run())
+    keys = KeyAudit(database=database, clock=system_clock, blocklist=_blocklist(settings))
+    runtime.spawn("key audit", keys.run())
 
 
 async def _authorities(settings: Settings, database: Database) -> Authorities:

@@ -46,7 +46,7 @@ def read_csr(pem: str) -> DeviceKey:
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise CsrRefused("the CSR is not a readable PKCS#10 request in PEM") from error
     # The key first: verifying with a monstrous one is work that an attacker should not be able to order.
-    accepted = _accept_key(key)
+    accepted = accept_key(key)
     if algorithm is not None and not isinstance(algorithm, SIGNATURE_HASHES):
         raise CsrRefused(f"the CSR is signed with {algorithm.name}; use SHA-256 or stronger")
     if not _is_signed_by_its_key(csr):
@@ -54,7 +54,12 @@ def read_csr(pem: str) -> DeviceKey:
     return accepted
 
 
-def _accept_key(key: object) -> DeviceKey:
+def accept_key(key: object) -> DeviceKey:
+    """Return the key when it is of a kind and size for devices.
+
+    Raises:
+        CsrRefused: naming what is wrong.
+    """
     match key:
         case ec.EllipticCurvePublicKey() if key.curve.name in CURVES:
             return key

@@ -46,3 +46,6 @@ SERVER_NOT_AFTER = Gauge(
 SERVERS_UNREACHABLE = Counter(
     "pulse_server_certificates_unread_total", "Servers that showed no certificate", ["server"]
 )
+WEAK_KEYS_FOUND = Counter(
+    "pulse_weak_keys_found_total", "Keys of issued certificates that would be refused today"
+)
