@@ -82,6 +82,7 @@ def test_open_routes_are_exactly_these() -> None:
         "/.well-known/est/{profile}/fullcmc",
         "/.well-known/est/{profile}/serverkeygen",
         "/api/v1/provision/fleet/enroll",
+        "/api/v1/provision/rescue",
         "/api/v1/provision/renew",
         "/api/v1/provision/enroll",
     ]

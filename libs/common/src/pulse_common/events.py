@@ -321,6 +321,8 @@ class RenewRequest(Call):
 
     The caller has verified who asks: by the key of the present certificate, whose SHA-256 is ``fingerprint``, or by the
     broker session that the topic belongs to (no ``fingerprint``).  Repeating it with one key is harmless.
+
+    A ``rescue`` is of a certificate that has expired, for the same key: an administrator has approved it.
     """
 
     rpc = "pulse.rpc.cert_worker.renew"
@@ -329,6 +331,7 @@ class RenewRequest(Call):
     csr_pem: str
     fingerprint: str | None = None
     request_id: str | None = None
+    rescue: bool = False
 
 
 class AuthoritiesRequest(Call):

@@ -44,6 +44,41 @@ async def find_present(
     return None if row is None else Present(row["certificate_id"], row["profile"])
 
 
+async def find_expired(
+    tx: TenantTx, device_id: UUID, fingerprint: bytes, digest: bytes, now: datetime
+) -> Present | None:
+    """Find an expired certificate of a key that may be rescued: the last that the device had, and never cut off.
+
+    What a rescue itself has issued for the key, and nobody has used yet, does not stand in the way of asking again.
+    """
+    row = await tx.one_or_none(
+        """
+        SELECT c.certificate_id, c.profile
+          FROM certificates c
+          JOIN issuers i ON i.issuer_id = c.issuer_id AND i.status <> 'revoked'
+         WHERE c.tenant_id = %(tenant_id)s AND c.device_id = %(device_id)s
+           AND c.fingerprint_sha256 = %(fingerprint)s AND c.public_key_sha256 = %(digest)s
+           AND c.status = 'valid' AND c.not_after <= %(now)s
+           AND NOT EXISTS (
+               SELECT FROM certificates n
+                WHERE n.tenant_id = c.tenant_id AND n.device_id = c.device_id AND n.certificate_id <> c.certificate_id
+                  AND (n.status <> 'valid' AND NOT n.superseded
+                           AND (n.created_at >= c.created_at OR n.public_key_sha256 = c.public_key_sha256)
+                       OR n.status = 'valid' AND n.not_after > %(now)s
+                           AND NOT (n.public_key_sha256 = c.public_key_sha256 AND n.renewal
+                                    AND n.first_used_at IS NULL)))
+        """,
+        {
+            "tenant_id": tx.tenant,
+            "device_id": device_id,
+            "fingerprint": fingerprint,
+            "digest": digest,
+            "now": now,
+        },
+    )
+    return None if row is None else Present(row["certificate_id"], row["profile"])
+
+
 async def find_unused(
     tx: TenantTx, device_id: UUID, issuer_id: UUID, digest: bytes, now: datetime
 ) -> Issued | None:

@@ -87,10 +87,12 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
     await bus.answer(events.RenameDeviceRequest, provisioning.answer_rename_device)
+    await provisioning.rescue_door.listen(bus)
     await fleet.answer(bus, database, provisioning.administrators)
     administrators = provisioning.administrators
     await Groups(db=database, clock=system_clock, administrators=administrators).listen(bus)
     runtime.spawn("outbox relay", Relay(database, bus).run())
+    runtime.spawn("imports", fleet.work_imports_off(database))
     if settings.canary_every_seconds:
         canary = Canary(database, every_seconds=settings.canary_every_seconds)
         runtime.spawn("canary tenants", canary.run())

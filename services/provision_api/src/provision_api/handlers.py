@@ -15,6 +15,8 @@ from provision_api.fleet.door import FleetDoor
 from provision_api.fleet.enrolling import FleetEnrolment
 from provision_api.presented import presented
 from provision_api.reenrolment import Reenrolment
+from provision_api.rescue import Rescue
+from provision_api.rescue_door import RescueDoor
 from pulse_common import events
 from pulse_common.client_address import client_address
 from pulse_common.errors import Forbidden, Malformed
@@ -43,6 +45,16 @@ class Provisioning:
     trusted_proxies: tuple[Network, ...] = ()
     certificate_proxies: tuple[Network, ...] = ()
     """Whose word about TLS client certificates counts."""
+
+    @property
+    def rescue_door(self) -> RescueDoor:
+        made = self.enrolment
+        return RescueDoor(
+            rescue=Rescue(db=made.db, bus=made.bus, clock=made.clock),
+            administrators=self.administrators,
+            broker=self.broker,
+            trusted_proxies=self.trusted_proxies,
+        )
 
     @property
     def administrators(self) -> Administrators:

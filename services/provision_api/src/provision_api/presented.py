@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from pulse_common.client_address import from_a_proxy
@@ -59,6 +60,23 @@ def presented(request: Request, proxies: tuple[Network, ...]) -> Presented:
     try:
         return Presented(tenant, parse_uuid(name), hashlib.sha256(der).hexdigest())
     except ValueError:
+        raise not_ours() from None
+
+
+def named(certificate: x509.Certificate) -> Presented:
+    """Say which device a certificate names that came by another way.
+
+    Raises:
+        Unauthenticated: it names none.
+    """
+    subject = certificate.subject
+    try:
+        return Presented(
+            TenantId(parse_uuid(_the_one(subject, NameOID.ORGANIZATION_NAME))),
+            parse_uuid(_the_one(subject, NameOID.COMMON_NAME)),
+            certificate.fingerprint(SHA256()).hex(),
+        )
+    except (ValueError, TypeError):
         raise not_ours() from None
 
 

@@ -74,6 +74,7 @@ def endpoints(provisioning: Provisioning, rates: Rates = Rates()) -> list[Endpoi
             handler=provisioning.fleet.enrol,
             limits=(enrol,),
         ),
+        *provisioning.rescue_door.endpoints(enrol),
         Open(
             method="POST",
             path=f"{ROOT}/renew",

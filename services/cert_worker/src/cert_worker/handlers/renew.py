@@ -17,6 +17,7 @@ from pulse_common.errors import AppError, Conflict, Malformed, NotFound, TooMany
 from pulse_common.identity import TenantId
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from cert_worker.authority import Authority
@@ -58,15 +59,12 @@ class Renewing:
         self, request: events.RenewRequest, key: DeviceKey
     ) -> tuple[Issued, Authority]:
         digest, now = key_digest(key), self.clock()
-        fingerprint = None if request.fingerprint is None else _bytes_of(request.fingerprint)
         tenant_id = TenantId(request.tenant_id)
         async with self.database.service_tenant_connection("pulse_ca", tenant_id) as tx:
             # Two attempts of one device wait for each other: the second finds what the first one made.
             if not await store.lock_device(tx, request.device_id):
                 raise NotFound("no such device")
-            present = await store_renewal.find_present(tx, request.device_id, fingerprint, now)
-            if present is None:
-                raise Conflict("the present certificate does not count: enrol again")
+            present = await _find_present(tx, request, digest, now)
             authority = self.issuing.authority_of(present.profile)
             issuer_id = authority.issuing.issuer_id
             await self._refuse(tx, request, issuer_id=issuer_id, digest=digest)
@@ -120,6 +118,26 @@ class Renewing:
             await audit.record(tx, act)
 
 
+async def _find_present(
+    tx: TenantTx, request: events.RenewRequest, digest: bytes, now: datetime
+) -> store_renewal.Present:
+    """Find the certificate that the device renews by.
+
+    Raises:
+        Conflict: there is none that may be.
+    """
+    fingerprint = None if request.fingerprint is None else _bytes_of(request.fingerprint)
+    if not request.rescue:
+        present = await store_renewal.find_present(tx, request.device_id, fingerprint, now)
+    elif fingerprint is None:
+        raise Malformed("a rescue names the certificate that has expired")
+    else:
+        present = await store_renewal.find_expired(tx, request.device_id, fingerprint, digest, now)
+    if present is None:
+        raise Conflict("the present certificate does not count: enrol again")
+    return present
+
+
 def _bytes_of(fingerprint: str) -> bytes:
     try:
         return bytes.fromhex(fingerprint)
@@ -151,7 +169,11 @@ def _act(request: events.RenewRequest, issued: Issued, present: store_renewal.Pr
             "issuer_id": str(issued.issuer_id),
             "profile": issued.profile,
             "renews": str(present.certificate_id),
-            "over": "mqtt" if request.fingerprint is None else "https",
+            "over": "rescue"
+            if request.rescue
+            else "mqtt"
+            if request.fingerprint is None
+            else "https",
             "serial_number": issued.serial_number,
             "not_after": issued.certificate.not_valid_after_utc.isoformat(),
         },
