@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
@@ -64,10 +65,10 @@ class Refused:
 Verdict = Accepted | CommandAcknowledged | Refused
 
 
-def judge(message: Inbound, origin: Origin | None) -> Verdict:
+def judge(message: Inbound, origin: Origin | None, leeway: timedelta = timedelta()) -> Verdict:
     """Decide about one message as a whole: one bad reading refuses the batch that it came in.
 
-    ``origin`` is what its topic says (``parse_topic``).
+    ``origin`` is what its topic says (``parse_topic``), ``leeway`` how far our clock may be off.
     """
     if origin is None:
         return Refused("topic", None)
@@ -75,7 +76,7 @@ def judge(message: Inbound, origin: Origin | None) -> Verdict:
         if origin.kind == "command/ack":
             said = payload.parse_command_ack(message.payload)
             return CommandAcknowledged(origin, said.command_id, said.ok, said.result)
-        samples = payload.parse_samples(message.payload, message.received_at)
+        samples = payload.parse_samples(message.payload, message.received_at, leeway)
     except BadPayload as refusal:
         return Refused(refusal.reason, origin)
     return Accepted(

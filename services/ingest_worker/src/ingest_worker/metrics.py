@@ -15,6 +15,7 @@ LATE = Counter("pulse_ingest_late_total", "Readings that were put into a late la
 COALESCED = Counter("pulse_ingest_coalesced_total", "Live readings replaced by newer ones")
 DROPPED = Counter("pulse_ingest_dropped_qos0_total", "QoS 0 messages dropped while overloaded")
 STORE_RETRIES = Counter("pulse_ingest_store_retries_total", "Publishes that JetStream did not take")
+CLOCK_STEPS = Counter("pulse_ingest_clock_steps_total", "Times that the machine's clock was set")
 IN_FLIGHT = Gauge("pulse_ingest_in_flight", "Messages received and not yet stored")
 CONNECTED = Gauge("pulse_ingest_mqtt_connected", "1 while connected and subscribed")
 STORED = Counter("pulse_ingest_stored_total", "Rows written to telemetry")

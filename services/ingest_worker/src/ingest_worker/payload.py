@@ -78,8 +78,10 @@ class CommandAck:
     result: str | None
 
 
-def parse_samples(data: bytes, received_at: datetime) -> list[Sample]:
-    """Read one sample or an array of up to 100.
+def parse_samples(
+    data: bytes, received_at: datetime, leeway: timedelta = timedelta()
+) -> list[Sample]:
+    """Read one sample or an array of up to 100; ``leeway`` widens the limits on times, both ways.
 
     Raises:
         BadPayload: with the first reason found.
@@ -88,7 +90,8 @@ def parse_samples(data: bytes, received_at: datetime) -> list[Sample]:
     items = found if isinstance(found, list) else [found]
     if not 1 <= len(items) <= MOST_SAMPLES:
         raise BadPayload("batch_size")
-    return [_parse_sample(item, received_at) for item in items]
+    earliest, latest = received_at - PAST_LIMIT - leeway, received_at + FUTURE_LIMIT + leeway
+    return [_parse_sample(item, earliest, latest) for item in items]
 
 
 def parse_command_ack(data: bytes) -> CommandAck:
@@ -137,13 +140,13 @@ def _refuse_constant(_: str) -> object:
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
 
 
-def _parse_sample(item: object, received_at: datetime) -> Sample:
+def _parse_sample(item: object, earliest: datetime, latest: datetime) -> Sample:
     if not isinstance(item, dict):
         raise BadPayload("shape")
     if not item.keys() <= {"ts", "metrics"}:
         # A misspelt member must not be lost in silence.
         raise BadPayload("unknown_member")
-    ts = _parse_time(item["ts"], received_at) if "ts" in item else None
+    ts = _parse_time(item["ts"], earliest, latest) if "ts" in item else None
     metrics = item.get("metrics")
     if not isinstance(metrics, dict) or not 1 <= len(metrics) <= MOST_METRICS:
         raise BadPayload("metrics")
@@ -183,11 +186,11 @@ def _as_metric(value: object) -> MetricValue:
     return cast("MetricValue", value)
 
 
-def _parse_time(value: object, received_at: datetime) -> datetime:
+def _parse_time(value: object, earliest: datetime, latest: datetime) -> datetime:
     ts = _read_time(value)
-    if ts - received_at > FUTURE_LIMIT:
+    if ts > latest:
         raise BadPayload("ts_in_future")
-    if received_at - ts > PAST_LIMIT:
+    if ts < earliest:
         raise BadPayload("ts_too_old")
     return ts
 

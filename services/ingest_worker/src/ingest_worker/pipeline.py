@@ -14,6 +14,7 @@ from ingest_worker import domain, metrics
 from ingest_worker.backoff import delay_seconds
 from ingest_worker.domain import Accepted, CommandAcknowledged, Refused
 from ingest_worker.live import Live
+from ingest_worker.steps import Steps
 from ingest_worker.throttle import Throttle
 from pulse_common.errors import Unavailable
 from pulse_common.events import (
@@ -50,8 +51,9 @@ BACKFILL_AGE = timedelta(minutes=5)
 class Pipeline:
     """Without a ``toll`` nothing is limited."""
 
-    def __init__(self, bus: Bus, toll: Toll | None = None) -> None:
+    def __init__(self, bus: Bus, toll: Toll | None = None, steps: Steps | None = None) -> None:
         self._bus = bus
+        self._steps = steps or Steps()
         self._toll = toll
         self.live = Live(bus)
         self._slots = asyncio.Semaphore(MOST_PUBLISHES)
@@ -69,7 +71,8 @@ class Pipeline:
             if way == "drop" and over is not None:
                 self._toll.note(origin, over, "dropped", messages=1, size_bytes=size)
                 return
-        verdict = _judge(message, origin)
+        self._steps.look(message.received_at)
+        verdict = _judge(message, origin, self._steps.leeway)
         match verdict:
             case Accepted(readings):
                 await self._accept(readings, message, over)
@@ -105,7 +108,7 @@ class Pipeline:
 
     async def _accept_one(self, reading: Reading) -> None:
         data = reading.to_bytes()
-        if reading.received_at - reading.ts > BACKFILL_AGE:
+        if reading.received_at - reading.ts > BACKFILL_AGE + self._steps.leeway:
             lane = late_subject("backfill", reading.tenant_id)
             if await self._store_if_room(lane, data, str(reading.message_id)):
                 metrics.LATE.labels("backfill").inc()
@@ -210,9 +213,9 @@ def _origin_of(reading: Reading) -> Origin:
     return domain.Origin(reading.tenant_id, reading.device_id, "telemetry")
 
 
-def _judge(message: Inbound, origin: Origin | None) -> Verdict:
+def _judge(message: Inbound, origin: Origin | None, leeway: timedelta) -> Verdict:
     try:
-        return domain.judge(message, origin)
+        return domain.judge(message, origin, leeway)
     except Exception:
         # A bug of ours must not hold up everybody behind this message.
         log.exception("judging_crashed")
