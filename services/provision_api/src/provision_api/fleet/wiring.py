@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from provision_api.fleet.credentials import Credentials
 from provision_api.fleet.enrolment_profiles import EnrolmentProfiles
+from provision_api.fleet.importing import Importer
+from provision_api.fleet.imports import Imports
 from provision_api.fleet.profiles import Profiles
 from pulse_common import events_fleet, events_profiles
 from pulse_common.clock import system_clock
@@ -28,6 +30,15 @@ async def answer(bus: Bus, database: Database, administrators: Administrators) -
     await bus.answer(events_fleet.RevokeClaimCertificateRequest, shown.revoke_claim)
     await bus.answer(events_fleet.RegisterHardwareRequest, shown.register)
     await bus.answer(events_fleet.DecideHardwareRequest, shown.decide)
+    imports = Imports(db=database, clock=system_clock, administrators=administrators)
+    await bus.answer(events_fleet.CreateImportRequest, imports.create)
+    await bus.answer(events_fleet.SendImportPartRequest, imports.send)
+    await bus.answer(events_fleet.ActOnImportRequest, imports.act)
+    await bus.answer(events_fleet.ImportTokensRequest, imports.tokens)
+
+
+async def work_imports_off(database: Database) -> None:
+    await Importer(db=database, clock=system_clock).run()
 
 
 async def _answer_profiles(bus: Bus, database: Database, administrators: Administrators) -> None:
