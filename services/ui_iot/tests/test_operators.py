@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+from services.ui_iot.tests.archives import Taken, read
 from services.ui_iot.tests.operator import Person
 from services.ui_iot.tests.rig import NOW, Browser, Rig
+
+from ui_iot.archive_tables import TABLES
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -171,10 +173,10 @@ async def test_change_needs_a_recent_log_in(rig: Rig, acme: UUID) -> None:
     )
 
 
-async def export(admin: Person, tenant: UUID) -> list[dict[str, Any]]:
+async def export(admin: Person, tenant: UUID) -> Taken:
     answer = await admin.post(f"/tenants/{tenant}/export")
     assert answer.status_code == 200, answer.text
-    return [json.loads(line) for line in answer.text.splitlines()]
+    return read(answer.content)
 
 
 async def test_tenant_goes_only_after_a_complete_export_and_a_grace(
@@ -196,9 +198,13 @@ async def test_tenant_goes_only_after_a_complete_export_and_a_grace(
     during = (await alice.get("/api/v2/devices")).status_code
     restored = await admin.post(f"/tenants/{acme}/restore")
 
-    assert incomplete[-1] == {"kind": "end", "rows": 1, "withheld": ["secrets", "telemetry"]}
-    assert complete[-1] == {"kind": "end", "rows": 2, "withheld": []}
-    assert {line["row"]["device_id"] for line in complete[1:-1]} == {str(device)}
+    assert incomplete.manifest["withheld"] == ["secrets", "telemetry"]
+    assert not {"device_last_state", "telemetry", "commands", "device_tokens"} & set(
+        incomplete.tables
+    )
+    assert (complete.manifest["withheld"], complete.manifest["complete"]) == ([], True)
+    assert [row["device_id"] for row in complete.tables["device_last_state"]] == [str(device)]
+    assert set(complete.tables) == {table.name for table in TABLES if table.reach != "tenant"}
     assert (too_early.status_code, misnamed.status_code, deleting.status_code) == (409, 400, 200)
     assert (deleting.json()["tenant"]["status"], during) == ("deleting", 403)
     assert restored.json()["tenant"]["status"] == "active"

@@ -71,8 +71,11 @@ FOR_ADMINISTRATORS = {
     "POST /api/v2/devices/{device_id}/commands",
     "GET /audit",
     "GET /audit/export",
+    "GET /archive",
+    "GET /archive/download",
     "GET /api/v2/audit",
     "GET /api/v2/audit/export",
+    "GET /api/v2/archive",
     "GET /team",
     "POST /team",
     "GET /team/invite",
@@ -101,6 +104,24 @@ FOR_ADMINISTRATORS |= {
     "GET /api/v2/access",
     "PUT /api/v2/access/policy",
     "POST /api/v2/access/grants/{grant_id}",
+}
+FOR_ADMINISTRATORS |= {
+    "POST /groups",
+    "POST /groups/{group_id}",
+    "POST /groups/{group_id}/members",
+    "POST /groups/{group_id}/delete",
+    "POST /api/v2/groups",
+    "PATCH /api/v2/groups/{group_id}",
+    "DELETE /api/v2/groups/{group_id}",
+    "POST /api/v2/groups/{group_id}/devices",
+    "GET /alerts/rules/new",
+    "POST /alerts/rules",
+    "GET /alerts/rules/{rule_id}",
+    "POST /alerts/rules/{rule_id}",
+    "POST /alerts/rules/{rule_id}/delete",
+    "POST /api/v2/alert-rules",
+    "PUT /api/v2/alert-rules/{rule_id}",
+    "DELETE /api/v2/alert-rules/{rule_id}",
 }
 CONSOLE_TENANT, API_TENANT = "/operator/tenants/{tenant_id}", "/api/v2/operator/tenants/{tenant_id}"
 FOR_OPERATOR_ADMINS = {

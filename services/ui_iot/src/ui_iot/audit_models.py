@@ -38,6 +38,14 @@ class AuditExportQuery(AuditQuery):
     )
 
 
+class ArchiveQuery(Query):
+    tables: str | None = Field(
+        default=None,
+        max_length=1000,
+        description="Names with commas between them; everything if absent.",
+    )
+
+
 class AuditEvent(BaseModel):
     audit_id: UUID
     at: datetime

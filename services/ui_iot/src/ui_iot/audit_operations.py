@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pulse_common.http import Endpoint, Guarded
 from ui_iot import audit_models as models
 from ui_iot.operations import Operation
+from ui_iot.own_archive import PAGE
 from ui_iot.people import ADMINISTRATORS
 
 if TYPE_CHECKING:
@@ -37,6 +38,17 @@ def audit_operations(trail: AuditTrail) -> list[Operation]:
             query=models.AuditExportQuery,
             answers={200: None},
         ),
+        Operation(
+            name="takeArchive",
+            summary="Everything of the tenant as a tar of JSON lines; also while it is suspended or being deleted",
+            method="GET",
+            path="/api/v2/archive",
+            roles=ADMINISTRATORS,
+            handler=trail.archive.download,
+            query=models.ArchiveQuery,
+            answers={200: None},
+            refusals=frozenset({409}),
+        ),
     ]
 
 
@@ -44,4 +56,11 @@ def audit_pages(trail: AuditTrail) -> list[Endpoint]:
     return [
         Guarded(method="GET", path="/audit", roles=ADMINISTRATORS, handler=trail.page),
         Guarded(method="GET", path="/audit/export", roles=ADMINISTRATORS, handler=trail.export),
+        Guarded(method="GET", path=PAGE, roles=ADMINISTRATORS, handler=trail.archive.page),
+        Guarded(
+            method="GET",
+            path=f"{PAGE}/download",
+            roles=ADMINISTRATORS,
+            handler=trail.archive.download,
+        ),
     ]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ui_iot.audit_search import Find
     from ui_iot.audit_store import AuditRow, Cursor, Filter
     from ui_iot.callers import Callers
+    from ui_iot.own_archive import OwnArchive
 
 CONFIRM_PATH = "/audit"
 
@@ -35,6 +36,8 @@ class AuditTrail:
     db: Database
     callers: Callers
     clock: Clock
+    archive: OwnArchive
+    """The log is one of the things that a tenant takes with it."""
 
     async def page(self, request: Request, principal: Principal) -> Response:
         request.state.viewer = await people.find_viewer(self.db, principal)

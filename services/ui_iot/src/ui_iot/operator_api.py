@@ -11,6 +11,7 @@ from pulse_common.http import read_model
 from pulse_common.ids import parse_id
 from ui_iot import operator_models as models
 from ui_iot.access_models import AskBody, GrantsAnswer
+from ui_iot.archive import MEDIA_TYPE
 from ui_iot.operations import read_query
 
 if TYPE_CHECKING:
@@ -118,11 +119,11 @@ class OperatorApi:
 
 
 async def stream_export(export: OperatorExport, who: Operator, tenant: UUID) -> Response:
-    await export.require_tenant(who, tenant)
+    known = await export.require_tenant(who, tenant)
     return StreamingResponse(
-        export.lines(who, tenant),
-        media_type="application/x-ndjson",
-        headers={"content-disposition": f'attachment; filename="pulse-{tenant}.jsonl"'},
+        export.stream(who, tenant, known),
+        media_type=MEDIA_TYPE,
+        headers={"content-disposition": f'attachment; filename="pulse-{tenant}.tar"'},
     )
 
 

@@ -14,11 +14,13 @@ from pulse_common import audit, events, outbox
 from pulse_common.errors import Conflict, Malformed, NotFound
 from pulse_common.identity import TenantId
 from pulse_common.ids import new_id
+from pulse_common.notices import NoticeRaised
 from ui_iot import operator_change_store as store
 from ui_iot.access_models import LONGEST_BREAK_GLASS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
     from uuid import UUID
 
     from pulse_common.clock import Clock
@@ -75,9 +77,11 @@ class OperatorChanges:
                 raise Malformed("type the tenant's name to delete it")
             if found.exported_at is None or found.exported_at < now - EXPORT_IS_GOOD_FOR:
                 raise Conflict("export the tenant completely first")
-            await store.begin_deletion(tx, who.reason, now, now + timedelta(days=grace_days))
+            until = now + timedelta(days=grace_days)
+            await store.begin_deletion(tx, who.reason, now, until)
             await _record(tx, who, "tenant.delete")
             await outbox.emit(tx, events.TenantSuspended(tenant_id=tx.tenant, at=now))
+            await outbox.emit(tx, _farewell(tx.tenant, now, until))
 
     async def ask(self, who: Operator, tenant: UUID, asked: AskBody) -> UUID:
         """Ask a tenant for access to its data, or a second operator to break the glass."""
@@ -153,6 +157,19 @@ class OperatorChanges:
             who.id, who.reason, tenant=tenant, purpose=purpose, name=who.name
         ) as tx:
             yield tx
+
+
+def _farewell(tenant: TenantId, now: datetime, until: datetime) -> NoticeRaised:
+    return NoticeRaised(
+        tenant_id=tenant,
+        at=now,
+        topic="tenant",
+        notice_key=f"deletion {now.isoformat()}",
+        title="Your tenant is being deleted",
+        text=f"Everything in it is purged after {until:%Y-%m-%d %H:%M} UTC. Until then your administrators can take it"
+        " with them.",
+        path="/archive",
+    )
 
 
 async def _record(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 EVERYBODY = frozenset({Role.CUSTOMER, Role.TENANT_ADMIN})
 ADMINISTRATORS = frozenset({Role.TENANT_ADMIN})
+NOT_ACTIVE = (
+    "your tenant is not active; its administrators can still take everything with them, at /archive"
+)
 ANYBODY = EVERYBODY | {Role.OPERATOR, Role.OPERATOR_ADMIN}
 
 
@@ -43,7 +46,7 @@ async def require_active_tenant(tx: TenantTx) -> str:
     """
     tenant_name = await store.find_tenant_name(tx)
     if tenant_name is None:
-        raise Forbidden("your tenant is not active")
+        raise Forbidden(NOT_ACTIVE)
     return tenant_name
 
 

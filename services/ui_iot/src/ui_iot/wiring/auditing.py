@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ui_iot.audit_trail import AuditTrail
 from ui_iot.audit_views import observed
+from ui_iot.own_archive import OwnArchive
 
 if TYPE_CHECKING:
     from pulse_common.http import Endpoint
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def trail(made: Parts, callers: Callers) -> AuditTrail:
-    return AuditTrail(db=made.db, callers=callers, clock=made.clock)
+    archive = OwnArchive(db=made.db, callers=callers, clock=made.clock)
+    return AuditTrail(db=made.db, callers=callers, clock=made.clock, archive=archive)
 
 
 def noted(endpoints: list[Endpoint], made: Parts, callers: Callers) -> list[Endpoint]:
