@@ -24,6 +24,7 @@ from services.cert_worker.tests.conftest import (
 from cert_worker.handlers.renew import MOST_A_DAY, Renewing
 from cert_worker.handlers.retire import Retiring
 from cert_worker.issuing import Issuing
+from cert_worker.overlap import Overlaps
 from pulse_common.errors import Conflict, NotFound, TooMany
 from pulse_common.events import CertificateUsed, RenewRequest, SignReply
 from pulse_common.messaging import Done
@@ -209,3 +210,69 @@ async def test_use_of_the_older_of_two_retires_nothing_newer(
 
     assert [state for _, state, _ in service.fetch(STATES)] == ["revoked", "valid", "valid"]
     assert service.fetch(STATES)[2][0] == second.serial_number
+
+
+@pytest.fixture
+def overlaps(service: Service, clock: HeldClock) -> Overlaps:
+    return Overlaps(
+        database=service.database,
+        publisher=service.publisher,
+        longest=timedelta(days=30),
+        clock=clock,
+    )
+
+
+def stamp(service: Service, clock: HeldClock) -> None:
+    """Rows are stamped by the database: give them the time that is held."""
+    service.rows.execute("UPDATE certificates SET created_at = %s", [clock()])
+
+
+async def test_older_certificate_ends_when_the_renewed_one_is_not_used_for_long(
+    service: Service, fresh: FreshDatabase, renewing: Renewing, overlaps: Overlaps, clock: HeldClock
+) -> None:
+    tenant_id, device_id = fresh.add_device()
+    old = await service.signing.sign(sign_request(tenant_id, device_id))
+    new = await renewing.renew(renewal(tenant_id, device_id, make_csr(), old))
+    stamp(service, clock)
+    clock.move(timedelta(days=29))
+    assert await overlaps.end_long_ones() == 0
+    clock.move(timedelta(days=2))
+
+    assert await overlaps.end_long_ones() == 1
+
+    states = {serial: status for serial, status, _ in service.fetch(STATES)}
+    assert states == {old.serial_number: "revoked", new.serial_number: "valid"}
+    # The gate cuts what is open: nothing says that a session of it has ended.
+    assert service.fetch(
+        "SELECT payload->>'serial_number' FROM outbox WHERE subject = 'pulse.events.cert.revoked'"
+    ) == [(old.serial_number,)]
+    assert await overlaps.end_long_ones() == 0
+
+
+async def test_device_that_asks_again_may_have_lost_the_answer_and_keeps_what_it_has(
+    service: Service, fresh: FreshDatabase, renewing: Renewing, overlaps: Overlaps, clock: HeldClock
+) -> None:
+    tenant_id, device_id = fresh.add_device()
+    old = await service.signing.sign(sign_request(tenant_id, device_id))
+    csr = make_csr(ec.generate_private_key(ec.SECP256R1()))
+    await renewing.renew(renewal(tenant_id, device_id, csr, old))
+    stamp(service, clock)
+    clock.move(timedelta(days=29))
+
+    await renewing.renew(renewal(tenant_id, device_id, csr, old))
+    clock.move(timedelta(days=29))
+
+    assert await overlaps.end_long_ones() == 0
+
+
+async def test_only_certificate_of_a_device_never_ends_by_overlap(
+    service: Service, fresh: FreshDatabase, renewing: Renewing, overlaps: Overlaps, clock: HeldClock
+) -> None:
+    tenant_id, device_id = fresh.add_device()
+    old = await service.signing.sign(sign_request(tenant_id, device_id))
+    clock.move(timedelta(days=60))
+    await renewing.renew(renewal(tenant_id, device_id, make_csr(), old))
+    stamp(service, clock)
+    clock.move(timedelta(days=31))
+
+    assert await overlaps.end_long_ones() == 0, "the older one has expired"

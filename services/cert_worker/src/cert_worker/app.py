@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from cert_worker.authority import open_authorities
@@ -19,6 +20,7 @@ from cert_worker.handlers.sign import Signing
 from cert_worker.issuing import Issuing
 from cert_worker.key_audit import KeyAudit
 from cert_worker.ocsp import Ocsp
+from cert_worker.overlap import Overlaps
 from cert_worker.prober import Prober
 from cert_worker.profiles import profiles_of
 from cert_worker.publisher import CrlPublisher
@@ -94,8 +96,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     runtime.spawn("outbox relay", Relay(database, bus).run())
     await _answer_signing(bus, database, issuing)
     await bus.answer(events.AuthoritiesRequest, Telling(authorities).authorities_of)
-    retiring = retire.Retiring(database=database, publisher=publisher, clock=system_clock)
-    runtime.spawn("renewals", consume(bus, retire.CONSUMER, retiring.handle))
+    _retire_replaced(settings, runtime, database, bus, publisher)
     await bus.answer(events.RevokeRequest, revoking.revoke)
     await bus.answer(events.RevokeCertificatesRequest, revoking.revoke_certificates)
     await bus.answer(events.ReleaseCertificatesRequest, revoking.release_certificates)
@@ -107,6 +108,21 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     pki = Pki(authorities=authorities, publisher=publisher, ocsp=ocsp, clock=system_clock)
     sealing = await start_sealing(settings, runtime, database, bus)
     return create_app(pki=pki, readiness=runtime.readiness, sealing=sealing)
+
+
+def _retire_replaced(
+    settings: Settings, runtime: Runtime, database: Database, bus: Bus, publisher: CrlPublisher
+) -> None:
+    """End the overlap of a renewed certificate and those before it: at its first use, or after a time."""
+    retiring = retire.Retiring(database=database, publisher=publisher, clock=system_clock)
+    runtime.spawn("renewals", consume(bus, retire.CONSUMER, retiring.handle))
+    overlaps = Overlaps(
+        database=database,
+        publisher=publisher,
+        longest=timedelta(days=settings.renewal_overlap_days),
+        clock=system_clock,
+    )
+    runtime.spawn("overlaps", overlaps.run())
 
 
 async def _answer_signing(bus: Bus, database: Database, issuing: Issuing) -> None:

@@ -78,6 +78,8 @@ class Settings(CaSettings, ServiceSettings):
     """How many of the certificates are linted before they are signed; the first of a process always is."""
     key_blocklist_file: Path | None = None
     """badkeys' ``blocklist.dat``."""
+    renewal_overlap_days: int = Field(default=30, ge=1, le=LONGEST_LIFETIME_DAYS)
+    """How long an older certificate stays beside a renewed one that is never used."""
     broker_probe_host: str | None = None
     """Where devices' TLS ends: in a roll-over the broker itself is asked whether it takes the next authority."""
     broker_probe_port: Port = 8883

@@ -115,6 +115,17 @@ async def find_unused(
     )
 
 
+async def note_asked_again(tx: TenantTx, certificate_id: UUID, now: datetime) -> None:
+    """Note that a device may have lost the answer: the older certificate stays for as long again."""
+    await tx.execute(
+        """
+        UPDATE certificates SET asked_again_at = %(now)s
+         WHERE tenant_id = %(tenant_id)s AND certificate_id = %(certificate_id)s
+        """,
+        {"tenant_id": tx.tenant, "certificate_id": certificate_id, "now": now},
+    )
+
+
 async def count_renewals(tx: TenantTx, device_id: UUID, since: datetime) -> int:
     row = await tx.one(
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
 from cert_worker.domain import Changed, ShardId
@@ -82,6 +83,63 @@ _SUPERSEDE = """
        AND status = 'valid' AND not_after > %(now)s AND not_before <= %(not_before)s
     RETURNING certificate_id, device_id, issuer_id, crl_shard, serial_number, fingerprint_sha256
 """
+
+# What the overlap ends for whoever never used its renewed certificate: a session may be open with the older one.
+_RETIRE_OVERLAPPED = """
+    UPDATE certificates
+       SET status = 'revoked', revoked_at = %(now)s, revocation_reason = 'superseded', superseded = true
+     WHERE tenant_id = %(tenant_id)s AND device_id = %(device_id)s AND certificate_id <> %(kept)s
+       AND status = 'valid' AND not_after > %(now)s AND not_before <= %(not_before)s
+    RETURNING certificate_id, device_id, issuer_id, crl_shard, serial_number, fingerprint_sha256
+"""
+# The newest of a device that has not been used since long before, nor asked for again: who lost an answer asks again,
+# and is not shut out.
+_OVERLAPPED = """
+    SELECT n.tenant_id, n.device_id, n.certificate_id, n.not_before
+      FROM certificates n
+     WHERE n.renewal AND n.first_used_at IS NULL AND n.status = 'valid' AND n.not_after > %(now)s
+       AND n.created_at <= %(before)s AND (n.asked_again_at IS NULL OR n.asked_again_at <= %(before)s)
+       AND NOT EXISTS (SELECT FROM certificates o
+                        WHERE o.tenant_id = n.tenant_id AND o.device_id = n.device_id AND o.status = 'valid'
+                          AND o.not_before > n.not_before)
+       AND EXISTS (SELECT FROM certificates o
+                    WHERE o.tenant_id = n.tenant_id AND o.device_id = n.device_id AND o.status = 'valid'
+                      AND o.certificate_id <> n.certificate_id AND o.not_after > %(now)s)
+     ORDER BY n.created_at
+     LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlapped:
+    """A renewed certificate that stands beside older ones for too long."""
+
+    tenant: TenantId
+    device_id: UUID
+    certificate_id: UUID
+    not_before: datetime
+
+
+async def list_overlapped(tx: Tx, *, now: datetime, before: datetime) -> Sequence[Overlapped]:
+    rows = await tx.all(_OVERLAPPED, {"now": now, "before": before, "limit": CHUNK})
+    return [
+        Overlapped(
+            TenantId(row["tenant_id"]), row["device_id"], row["certificate_id"], row["not_before"]
+        )
+        for row in rows
+    ]
+
+
+async def end_overlap(tx: TenantTx, found: Overlapped, *, now: datetime) -> Sequence[Changed]:
+    """Retire what is older than a renewed certificate that was never used."""
+    values = {
+        "tenant_id": tx.tenant,
+        "device_id": found.device_id,
+        "kept": found.certificate_id,
+        "not_before": found.not_before,
+        "now": now,
+    }
+    return await _changed(tx, await tx.all(_RETIRE_OVERLAPPED, values))
 
 
 async def tenants_with(tx: Tx, selection: Selection) -> list[TenantId]:

@@ -70,6 +70,7 @@ class Renewing:
             await self._refuse(tx, request, issuer_id=issuer_id, digest=digest)
             again = await store_renewal.find_unused(tx, request.device_id, issuer_id, digest, now)
             if again is not None:
+                await store_renewal.note_asked_again(tx, again.certificate_id, now)
                 return again, authority
             since = now - timedelta(days=1)
             if await store_renewal.count_renewals(tx, request.device_id, since) >= MOST_A_DAY:
