@@ -81,6 +81,7 @@ class Load:
 
     port: int
     owners: list[tuple[UUID, UUID]]
+    name: str = "load"
     sent: int = 0
     acknowledged: int = 0
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -89,7 +90,9 @@ class Load:
     async def connect(self) -> None:
         for number in range(CONNECTIONS):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            hello = field_of(b"MQTT") + b"\x04\x02\x00\x00" + field_of(b"load-%d" % number)
+            hello = (
+                field_of(b"MQTT") + b"\x04\x02\x00\x00" + field_of(f"{self.name}-{number}".encode())
+            )
             writer.write(packet(0x10, hello))
             await reader.readexactly(4)
             self._writers.append(writer)
@@ -218,7 +221,9 @@ async def until_all_in(load: Load, ingest: Ingest) -> bool:
     return False
 
 
-async def live_delays(load: Load, server: Nats, rate: float, seconds: float) -> list[float]:
+async def live_delays(
+    load: Load, server: Nats, rate: float, seconds: float, subject: str = "pulse.live.*"
+) -> list[float]:
     """Publish at a steady rate and return how long each took to be shown, in milliseconds."""
     delays: list[float] = []
     watcher = await nats.connect(server.url, user="test", password=PASSWORD)
@@ -227,7 +232,7 @@ async def live_delays(load: Load, server: Nats, rate: float, seconds: float) -> 
         said = Reading.model_validate_json(message.data).metrics["at"]
         delays.append((time.time() - float(said)) * 1000)
 
-    await watcher.subscribe("pulse.live.*", cb=see)
+    await watcher.subscribe(subject, cb=see)
     began, sent = time.monotonic(), 0
     while (passed := time.monotonic() - began) < seconds:
         due = int(passed * rate) - sent
@@ -357,6 +362,11 @@ async def measure(program: str, folder: Path, seconds: float, stack: ExitStack) 
     return good and ours / bare >= STORE_TARGET
 
 
+def raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard) if soft < hard else soft, hard))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10)
@@ -366,8 +376,7 @@ def main() -> None:
         print("SKIPPED: mosquitto is not installed (Debian: apt-get install mosquitto)")
         return
     logs.configure("telemetry", "WARNING")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard) if soft < hard else soft, hard))
+    raise_file_limit()
     folder = Path(tempfile.mkdtemp(prefix="pulse-bench-"))
     folder.chmod(0o755)  # PostgreSQL runs as another user when this one is root
     try:
