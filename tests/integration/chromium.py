@@ -68,8 +68,8 @@ class Tab:
 
 
 @contextmanager
-def open_tab(certificate: Path, shots: Path) -> Iterator[Tab]:
-    """Start a browser, yield its one tab, and keep a last screenshot whatever happens."""
+def open_tab(certificate: Path, shots: Path, *arguments: str) -> Iterator[Tab]:
+    """Start a browser (with further ``arguments``), yield its one tab, and keep a last screenshot whatever happens."""
     shutil.rmtree(shots, ignore_errors=True)
     shots.mkdir(parents=True)
     with sync_playwright() as playwright:
@@ -83,6 +83,7 @@ def open_tab(certificate: Path, shots: Path) -> Iterator[Tab]:
                 *("--disable-background-networking", "--disable-component-update"),
                 # /dev/shm is tiny in containers.
                 *("--disable-sync", "--disable-dev-shm-usage"),
+                *arguments,
             ],
         )
         page = browser.new_page(viewport={"width": 1280, "height": 860})

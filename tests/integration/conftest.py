@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from tests.integration.billed import Billed, billed_stack
 from tests.integration.people import ALICE, MALLORY, Person, sign_in
 from tests.integration.world import Device, World
 from tests.parts import ROOT
@@ -35,6 +36,13 @@ def stack(artifacts: Path) -> Iterator[Stack]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with throwaway_stack(logs=artifacts / "logs") as running:
         seed_tenants(running)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def billed(artifacts: Path) -> Iterator[Billed]:
+    """Start a second stack, one that bills."""
+    with billed_stack(artifacts) as running:
         yield running
 
 

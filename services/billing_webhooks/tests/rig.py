@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import httpx2
 import stripe
+from tests.parts import free_port, wait_for_port
 
 from billing_webhooks.app import Parts, build, create_app, load_plans
 from billing_webhooks.settings import Settings
@@ -21,12 +25,13 @@ from pulse_common.settings import load
 from pulse_common.tenancy import Database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     import psycopg
     from starlette.applications import Starlette
     from tests.parts import Postgres
 
+SERVER = Path(__file__).with_name("stripe_server.py")
 KEY = "sk_test_a_key_of_some_length"
 CURRENT, PREVIOUS = "whsec_current_secret", "whsec_previous_secret"
 PRICES = {"price_starter": "starter", "price_business": "business"}
@@ -95,6 +100,22 @@ class Account:
 
     def asked(self, what: str) -> int:
         return sum(what in line for line in self.state()["asked"])
+
+
+@contextmanager
+def running_account() -> Iterator[Account]:
+    """Start an account that sells ``PRICES``, in a process of its own on loopback."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(SERVER), str(port)])
+    try:
+        wait_for_port(port)
+        with httpx2.Client() as http:
+            account = Account(f"http://127.0.0.1:{port}", http)
+            account.make_prices()
+            yield account
+    finally:
+        process.kill()
+        process.wait()
 
 
 def event_body(
@@ -233,7 +254,6 @@ async def open_billing(
         made = build(database, settings, await load_plans(database, settings), clock)
         app = create_app(webhooks=made.webhooks, readiness=Readiness())
         yield Billing(database, made, app, account, clock, superuser)
-        if made.metering.api is not None:
-            await made.metering.api.close()
+        await made.close()
     finally:
         await database.close()

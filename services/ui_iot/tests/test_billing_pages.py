@@ -226,8 +226,32 @@ async def test_the_page_says_which_event_the_limits_follow_from(
 
     page = await alice.page("/billing")
 
-    assert "because of invoice.paid" in page.text
-    assert "evt_3" in page.text
+    assert "by Stripe's invoice.paid (event <code>evt_3</code>)" in page.text.replace("&#39;", "'")
+
+
+async def test_routes_and_seats_in_use_are_shown_against_their_limits(
+    rig: Rig, acme: UUID, billing: Billing
+) -> None:
+    for name in ("anna", "bert"):
+        rig.realm.person(acme, email=f"{name}@acme.example")
+    rig.superuser.execute(
+        "INSERT INTO routes (tenant_id, route_id, name, url, event_types, secret_sealed)"
+        " VALUES (%s, gen_random_uuid(), 'R', 'https://a.example/', '{telemetry}', 'x')",
+        [acme],
+    )
+    billing.overview = OVERVIEW.model_copy(
+        update={
+            "usage": [
+                events.Usage(name="routes", used=None, limit=5),
+                events.Usage(name="seats", used=None, limit=5),
+            ]
+        }
+    )
+
+    answer = await rig.browser().get("/api/v2/billing", headers=rig.bearer(acme))
+
+    used = {use["name"]: (use["used"], use["percent"]) for use in answer.json()["usage"]}
+    assert used == {"routes": (1, 20), "seats": (2, 40)}
 
 
 async def test_customers_do_not_see_billing(rig: Rig, acme: UUID, billing: Billing) -> None:

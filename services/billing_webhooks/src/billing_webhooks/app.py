@@ -54,6 +54,10 @@ class Parts:
     links: Links
     operators: Operators
 
+    async def close(self) -> None:
+        if self.metering.api is not None:
+            await self.metering.api.close()
+
 
 def create_app(*, webhooks: Webhooks, readiness: health.Readiness) -> Starlette:
     return build_app([*endpoints(webhooks), *health.endpoints(readiness)], nobody)
@@ -161,8 +165,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     bus = await parts.connect_bus(runtime, settings, NAME)
     await bus.ensure_stream(events.STREAM_EVENTS)
     made = build(database, settings, await load_plans(database, settings))
-    if made.metering.api is not None:
-        runtime.stack.push_async_callback(made.metering.api.close)
+    runtime.stack.push_async_callback(made.close)
     await _answer(bus, made)
     _spawn(runtime, settings, made)
     runtime.spawn("outbox relay", Relay(database, bus).run())

@@ -22,7 +22,10 @@ async def run(settings: Settings) -> int:
     await database.open()
     try:
         made = build(database, settings, await load_plans(database, settings))
-        report = await made.reconciler.run_once() if made.reconciler else None
+        try:
+            report = await made.reconciler.run_once() if made.reconciler else None
+        finally:
+            await made.close()
     except Unavailable as error:
         print(f"not reconciled: {error.message}", file=sys.stderr)  # noqa: T201 -- a command
         return EXIT_AGAIN

@@ -56,7 +56,20 @@ def api_endpoints(
         *route_operations(
             RouteApi(work=RouteWork(db=changes.db, bus=changes.bus), once=changes.once)
         ),
-        *billing_operations(TenantBillingApi(db=changes.db, billing=TenantBilling(changes.bus))),
+        *group_operations(
+            GroupApi(work=GroupWork(db=changes.db, bus=changes.bus), once=changes.once)
+        ),
+        *alert_operations(
+            AlertApi(work=AlertWork(db=changes.db, bus=changes.bus), once=changes.once)
+        ),
+        *billing_operations(
+            TenantBillingApi(
+                db=changes.db,
+                billing=TenantBilling(
+                    bus=changes.bus, db=changes.db, directory=team.team.directory
+                ),
+            )
+        ),
     ]
     document = Open(
         method="GET",

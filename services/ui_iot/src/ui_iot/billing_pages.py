@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from pulse_common.errors import Malformed
 from pulse_common.http import Endpoint, Guarded
 from ui_iot import people, rendering
-from ui_iot.billing_links import TenantBilling, share
+from ui_iot.billing_links import share
 from ui_iot.forms import read_form
 from ui_iot.people import ADMINISTRATORS
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from pulse_common import events
-    from pulse_common.bus import Bus
     from pulse_common.identity import Principal
     from pulse_common.tenancy import Database
+    from ui_iot.billing_links import TenantBilling
 
 WORDS: Final = {
     "devices": "Devices",
@@ -54,8 +54,8 @@ class BillingPages:
         return RedirectResponse(await self.billing.link(principal, None), 303)
 
 
-def endpoints(*, db: Database, bus: Bus) -> list[Endpoint]:
-    pages = BillingPages(db=db, billing=TenantBilling(bus))
+def endpoints(*, db: Database, billing: TenantBilling) -> list[Endpoint]:
+    pages = BillingPages(db=db, billing=billing)
     served = [
         ("GET", "/billing", pages.show),
         ("POST", "/billing/checkout", pages.checkout),
@@ -65,6 +65,15 @@ def endpoints(*, db: Database, bus: Bus) -> list[Endpoint]:
         Guarded(method=method, path=path, roles=ADMINISTRATORS, handler=handler)
         for method, path, handler in served
     ]
+
+
+#: What made the limits what they are, other than an event of Stripe's.
+CAUSES: Final = {
+    "time": "time: a new tenant, a step of an unpaid bill, or the end of a grant",
+    "override": "a limit granted by an operator",
+    "usage": "a monthly limit that is used up",
+    "reconciler": "a comparison with Stripe",
+}
 
 
 def _context(request: Request, found: events.BillingReply) -> dict[str, object]:
@@ -80,5 +89,6 @@ def _context(request: Request, found: events.BillingReply) -> dict[str, object]:
             }
             for use in found.usage
         ],
+        "cause": CAUSES.get(found.cause or "", f"Stripe's {found.cause}"),
         "back_from_checkout": request.query_params.get("checkout") == "done",
     }

@@ -65,3 +65,11 @@ async def list_dead(tx: TenantTx, route_id: UUID, limit: int) -> Sequence[Row]:
 
 async def list_groups(tx: TenantTx, limit: int) -> Sequence[Row]:
     return await tx.all(_GROUPS, {"tenant_id": tx.tenant, "limit": limit})
+
+
+async def count_routes(tx: TenantTx) -> int:
+    row = await tx.one(
+        "SELECT count(*) AS used FROM routes WHERE tenant_id = %(tenant_id)s",
+        {"tenant_id": tx.tenant},
+    )
+    return int(row["used"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ui_iot import billing_api, billing_pages
+from ui_iot.billing_links import TenantBilling
 
 if TYPE_CHECKING:
     from pulse_common.http import Endpoint
@@ -12,4 +13,6 @@ if TYPE_CHECKING:
 
 
 def endpoints(made: Parts) -> list[Endpoint]:
-    return [*billing_pages.endpoints(db=made.db, bus=made.bus), *billing_api.endpoints(made.bus)]
+    billing = TenantBilling(bus=made.bus, db=made.db, directory=made.directory)
+    pages = billing_pages.endpoints(db=made.db, billing=billing)
+    return [*pages, *billing_api.endpoints(made.bus)]
