@@ -18,8 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-import telemetry
-from telemetry import Load, add_devices, find_mosquitto, live_delays, start_ingest, start_mosquitto
+
+# As in the tests' own configuration, the repository is where `tests` is found.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.telemetry import (
+    Load,
+    add_devices,
+    find_mosquitto,
+    live_delays,
+    raise_file_limit,
+    start_ingest,
+    start_mosquitto,
+)
 from tests.parts import Nats, Postgres, free_port, running_postgres
 
 from pulse_common import logs
@@ -116,7 +127,7 @@ def main() -> None:
         print("SKIPPED: mosquitto is not installed (Debian: apt-get install mosquitto)")
         return
     logs.configure("neighbour", "WARNING")
-    telemetry.raise_file_limit()
+    raise_file_limit()
     folder = Path(tempfile.mkdtemp(prefix="pulse-bench-"))
     folder.chmod(0o755)  # PostgreSQL runs as another user when this one is root
     try:
