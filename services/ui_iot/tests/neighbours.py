@@ -94,6 +94,7 @@ class Neighbours:
             allowed=allowed,
             reason="allowed" if allowed else "topic_not_allowed",
             rule="allow publish x" if allowed else "deny all #",
+            credential="certificate" if call.credential == "any" else call.credential,
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -10,8 +10,7 @@ import pytest
 
 from pulse_common import events
 from pulse_common.errors import Unavailable
-from ui_iot.findings import CHECKS, weakness
-from ui_iot.gate_store import Held
+from ui_iot.findings import CHECKS
 
 if TYPE_CHECKING:
     from services.ui_iot.tests.neighbours import Neighbours
@@ -71,7 +70,7 @@ async def test_refusals_of_another_tenants_device_do_not_exist(rig: Rig, alice: 
         "/devices/x/refusals",
     ):
         assert (await alice.page(path)).status_code == 404
-    assert (await alice.get("/api/v2/findings")).json() == {"findings": []}
+    assert (await alice.get("/api/v2/findings")).json()["findings"] == []
 
 
 async def test_dry_run_asks_the_gate_as_the_callers_tenant(
@@ -157,13 +156,16 @@ async def test_page_says_that_the_gate_is_away(
 
 
 def hold(rig: Rig, tenant: UUID, device: UUID, **values: Any) -> None:  # noqa: ANN401 -- the row's own
-    """Give a device a certificate row; its DER is nothing, so its key counts as weak."""
+    """Give a device a certificate row; ``fault`` is what the CA found of its key."""
     row: dict[str, Any] = {
         "key": uuid4().bytes * 2,
         "days": 60,
         "age": timedelta(0),
         "revoked_at": None,
         "cut_at": None,
+        "fault": None,
+        "key_checked": True,
+        "serial": uuid4().hex,
     } | values
     issuer = rig.superuser.execute("SELECT issuer_id FROM issuers LIMIT 1").fetchone()
     if issuer is None:
@@ -176,13 +178,37 @@ def hold(rig: Rig, tenant: UUID, device: UUID, **values: Any) -> None:  # noqa: 
     rig.superuser.execute(
         "INSERT INTO certificates (tenant_id, certificate_id, device_id, issuer_id, serial_number, fingerprint_sha256,"
         " public_key_sha256, certificate_der, not_before, not_after, created_at, status, revoked_at, revocation_reason,"
-        " session_cut_at) VALUES (%s, %s, %s, %s, %s, %s, %s, '', %s, %s, %s, %s, %s, %s, %s)",
+        " session_cut_at, key_checked_at, key_fault)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, '', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
-            *(tenant, uuid4(), device, issuer[0], uuid4().hex, uuid4().bytes * 2, row["key"]),
+            *(tenant, uuid4(), device, issuer[0], row["serial"], uuid4().bytes * 2, row["key"]),
             *(rig.now, rig.now + timedelta(days=row["days"]), rig.now - row["age"]),
             *("revoked" if row["revoked_at"] else "valid", row["revoked_at"]),
             *("superseded" if row["revoked_at"] else None, row["cut_at"]),
+            *(rig.now if row["key_checked"] else None, row["fault"]),
         ],
+    )
+
+
+def hold_token(rig: Rig, tenant: UUID, device: UUID, revoked_at: datetime | None = None) -> None:
+    token = uuid4()
+    rig.superuser.execute(
+        "INSERT INTO device_tokens (tenant_id, token_id, device_id, token_hash, created_at, created_by, expires_at,"
+        " revoked_at) VALUES (%s, %s, %s, sha256(%s), %s, 'alice', %s, %s)",
+        [
+            *(tenant, token, device, token.bytes, rig.now),
+            *(rig.now + timedelta(days=1), revoked_at),
+        ],
+    )
+
+
+def conflict(
+    rig: Rig, tenant: UUID, device: UUID, serial: str, *addresses: str, times: int
+) -> None:
+    rig.superuser.execute(
+        "INSERT INTO session_conflicts (tenant_id, device_id, serial_number, address, other_address, first_at, last_at,"
+        " times) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        [tenant, device, serial, *addresses, rig.now, rig.now, times],
     )
 
 
@@ -205,7 +231,21 @@ async def test_every_check_finds_its_fault_and_nothing_else(
 ) -> None:
     devices = {
         name: rig.device(acme, name)
-        for name in ("twin-1", "twin-2", "over", "soon", "silent", "stray", "uncut", "cut", "noisy")
+        for name in (
+            *(
+                "twin-1",
+                "twin-2",
+                "over",
+                "soon",
+                "silent",
+                "stray",
+                "uncut",
+                "cut",
+                "noisy",
+                "frail",
+            ),
+            *("cloned", "was-cloned", "falls", "both-ways", "allowed", "token-uncut"),
+        )
     }
     hold(rig, acme, devices["twin-1"], key=b"k" * 32)
     hold(rig, acme, devices["twin-2"], key=b"k" * 32)
@@ -217,24 +257,41 @@ async def test_every_check_finds_its_fault_and_nothing_else(
     hear(rig, acme, devices["stray"])
     hold(rig, acme, devices["uncut"], revoked_at=hour)
     hold(rig, acme, devices["cut"], revoked_at=hour, cut_at=hour)
+    hold(rig, acme, devices["frail"], fault="an RSA key of 1024 bits is not accepted")
+    hold(rig, acme, devices["cloned"], serial="c1")
+    conflict(rig, acme, devices["cloned"], "c1", "192.0.2.1", "198.51.100.2", times=1)
+    hold(rig, acme, devices["was-cloned"], serial="c2", revoked_at=hour, cut_at=hour)
+    conflict(rig, acme, devices["was-cloned"], "c2", "192.0.2.1", "198.51.100.2", times=9)
+    hold(rig, acme, devices["falls"], serial="c3")
+    conflict(rig, acme, devices["falls"], "c3", "192.0.2.1", "192.0.2.1", times=2)
+    hold(rig, acme, devices["both-ways"])
+    hold_token(rig, acme, devices["both-ways"])
+    rig.superuser.execute(
+        "UPDATE devices SET tokens_allowed = true WHERE device_id = ANY(%s)",
+        [[devices["both-ways"], devices["allowed"]]],
+    )
+    hold_token(rig, acme, devices["token-uncut"], revoked_at=hour)
     refuse(rig, acme, devices["noisy"], times=99)
     refuse(rig, acme, devices["noisy"], reason="client_id_mismatch", action="connect")
 
     listed = await found(alice)
     page = await alice.page("/findings")
 
-    weak = listed.pop("weak_key")  # these have no certificate that can be read
-    assert weak == {"twin-1", "twin-2", "soon", "silent"}
     assert listed == {
+        "weak_key": {"frail"},
+        "in_two_places": {"cloned"},
+        "two_ways_in": {"both-ways"},
+        "unused_permission": {"allowed"},
         "shared_key": {"twin-1", "twin-2"},
         "expired": {"over"},
         "expiring": {"soon"},
         "never_connected": {"silent"},
-        "revoked_but_connected": {"stray", "uncut"},
+        "revoked_but_connected": {"stray", "uncut", "token-uncut"},
         "conflicting_client_ids": {"noisy"},
         "often_refused": {"noisy"},
     }
-    assert set(listed) | {"weak_key"} == set(CHECKS)
+    assert set(listed) == set(CHECKS)
+    assert "192.0.2.1 and 198.51.100.2" in page.text
     assert page.text.index("revoked_but_connected") < page.text.index("never_connected")
 
 
@@ -257,5 +314,25 @@ async def test_fleet_without_faults_says_so(rig: Rig, acme: UUID, alice: Browser
     assert "Nothing found" in (await alice.page("/findings")).text
 
 
-def test_key_that_cannot_be_read_is_weak() -> None:
-    assert weakness(Held(uuid4(), "D", b"\x30")) == "it cannot be read"
+async def test_keys_that_nobody_has_looked_at_are_counted(
+    rig: Rig, acme: UUID, alice: Browser
+) -> None:
+    hold(rig, acme, rig.device(acme), key_checked=False)
+
+    answer = await alice.get("/api/v2/findings")
+
+    assert answer.json() == {"findings": [], "unchecked_keys": 1}
+    assert "1 keys have still" in (await alice.page("/findings")).text
+
+
+async def test_dry_run_may_name_the_credential(
+    rig: Rig, acme: UUID, alice: Browser, neighbours: Neighbours
+) -> None:
+    device = rig.device(acme)
+
+    page = await alice.page(f"/devices/{device}/refusals?action=connect&credential=token")
+
+    (asked,) = neighbours.asked
+    assert isinstance(asked, events.DryRunRequest)
+    assert asked.credential == "token"
+    assert "By its token" in page.text

@@ -1,7 +1,8 @@
 """What is wrong in a fleet, in words, with what to do about it; no input or output.
 
-After AWS IoT Device Defender's audit checks.  Its check for over-broad permissions has nothing to look at here: a
-device's permissions are not written by anybody but made from its own ids (mqtt_authz/acl.py).
+After AWS IoT Device Defender's audit checks.  Of its over-broad permissions, topics cannot be among them here: nobody
+writes a device's list, it is made from the device's own ids (mqtt_authz/acl.py; its tests prove that no name reaches
+beyond them).  What a tenant can make broader than it need be is how a device gets in.
 """
 
 from __future__ import annotations
@@ -9,19 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from ui_iot.gate_store import Found, Held
+    from ui_iot.finding_store import Found
 
-LEAST_RSA_BITS = 2048
-LEAST_CURVE_BITS = 256
-WEAK_KEY = ("The key is weak: {}", "Revoke it, and enrol the device with a P-256 key")
 # Worst first: this is the order in which they are shown.
 CHECKS = {
     "revoked_but_connected": (
@@ -32,7 +26,11 @@ CHECKS = {
         "It has the same key as {}: either could pass for the other",
         "Revoke both, and enrol each with a key made on the device itself",
     ),
-    "weak_key": WEAK_KEY,
+    "in_two_places": (
+        "Its certificate or token is used from two places at once, or comes back all the time: {}",
+        "Find out who has a copy; revoke it, and enrol the device with a new key. If it is one device, mend its link",
+    ),
+    "weak_key": ("Its key is weak: {}", "Revoke it, and enrol the device with a P-256 key"),
     "conflicting_client_ids": (
         "Its certificate came {} times today with another device's name: it may be in two places",
         "Find out who has a copy of the key; if in doubt, revoke",
@@ -45,6 +43,14 @@ CHECKS = {
     "often_refused": (
         "It was refused {} times today",
         "Look at its refusals, and mend its software or its enrolment",
+    ),
+    "two_ways_in": (
+        "It may come by its certificate and by {} good token(s): whoever has either is the device",
+        "Revoke its tokens, if it can hold a key",
+    ),
+    "unused_permission": (
+        "It may come by token, and has none that counts",
+        "Turn its switch for tokens off until it needs one",
     ),
     "never_connected": (
         "It has had a certificate since {}, and was never heard of",
@@ -75,16 +81,3 @@ def describe(found: Iterable[Found]) -> list[Finding]:
         )
         for one in sorted(known, key=lambda one: order.index(one.check))
     ]
-
-
-def weakness(held: Held) -> str | None:
-    """Say what is weak in a certificate's key; None when nothing is."""
-    try:
-        key = x509.load_der_x509_certificate(held.der).public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return "it cannot be read"
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA of {key.key_size} bits" if key.key_size < LEAST_RSA_BITS else None
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"a curve of {key.key_size} bits" if key.key_size < LEAST_CURVE_BITS else None
-    return None if isinstance(key, ed25519.Ed25519PublicKey) else "of an unusual kind"

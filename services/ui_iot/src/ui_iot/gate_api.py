@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pulse_common import events
 from pulse_common.http import read_model
-from ui_iot import findings, gate_models, gate_store, people
+from ui_iot import finding_store, findings, gate_models, gate_store, people
 from ui_iot.api import active_tenant, as_json, find_device
 from ui_iot.conditional import answer
 from ui_iot.gate_words import reason_text
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from ui_iot.findings import Finding
 
 DENIALS_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``unchecked_keys`` counts the certificates whose keys the CA has still to look at."""
+
+    findings: list[Finding]
+    unchecked_keys: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +72,12 @@ class GateApi:
             text=reason_text(reply.reason),
             rule=reply.rule,
             serial_number=reply.serial_number,
+            credential=reply.credential,
         )
         return as_json(shown, 200)
 
     async def findings(self, request: Request, principal: Principal) -> Response:
+        found = await self.find(principal)
         shown = [
             gate_models.FindingAnswer(
                 check=one.check,
@@ -76,9 +86,10 @@ class GateApi:
                 text=one.text,
                 act=one.act,
             )
-            for one in await self.find(principal)
+            for one in found.findings
         ]
-        return answer(request, gate_models.FindingsAnswer(findings=shown))
+        listed = gate_models.FindingsAnswer(findings=shown, unchecked_keys=found.unchecked_keys)
+        return answer(request, listed)
 
     async def denials_of(
         self, principal: Principal, device_id: UUID, limit: int
@@ -102,16 +113,12 @@ class GateApi:
             qos=body.qos,
             retain=body.retain,
             at=body.at,
+            credential=body.credential,
         )
         return await self.bus.call(call, events.DryRunReply)
 
-    async def find(self, principal: Principal) -> list[Finding]:
-        now = self.clock()
+    async def find(self, principal: Principal) -> Found:
         async with active_tenant(self.db, principal) as tx:
-            found = list(await gate_store.find_faults(tx, now))
-            held = await gate_store.newest_certificates(tx, now)
-        for one in held:
-            weak = findings.weakness(one)
-            if weak is not None:
-                found.append(gate_store.Found("weak_key", one.device_id, one.device_name, weak))
-        return findings.describe(found)
+            found = await finding_store.find_faults(tx, self.clock())
+            unchecked = await finding_store.count_unchecked_keys(tx)
+        return Found(findings.describe(found), unchecked)

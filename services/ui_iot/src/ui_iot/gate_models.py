@@ -37,6 +37,10 @@ class DryRunBody(Body):
     at: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
         default=None, description="When; now, if left out. States are judged as they are now."
     )
+    credential: Literal["any", "certificate", "token"] = Field(
+        default="any",
+        description="What the device would show; any is the one that lets it in, the certificate first.",
+    )
 
 
 class DryRunAnswer(BaseModel):
@@ -44,7 +48,10 @@ class DryRunAnswer(BaseModel):
     reason: str
     text: str
     rule: str | None
-    serial_number: str | None = Field(description="Of the certificate that the device would show.")
+    serial_number: str | None = Field(
+        description="Of the certificate that the device would show; of a token, its id."
+    )
+    credential: Literal["certificate", "token"] | None = None
 
 
 class FindingAnswer(BaseModel):
@@ -57,3 +64,6 @@ class FindingAnswer(BaseModel):
 
 class FindingsAnswer(BaseModel):
     findings: list[FindingAnswer] = Field(description="The first 100 of each check.")
+    unchecked_keys: int = Field(
+        default=0, description="Certificates whose keys have not been looked at yet."
+    )

@@ -33,7 +33,9 @@ class GatePages:
         device = await self._device(request, principal)
         denials = await self.api.denials_of(principal, device.id, DENIALS_SHOWN)
         given = request.query_params
-        asked = {name: given.get(name, "") for name in ("action", "topic", "qos", "retain")}
+        asked = {
+            name: given.get(name, "") for name in ("action", "topic", "qos", "retain", "credential")
+        }
         context: dict[str, object] = {
             "device": {"id": str(device.id), "name": device.name},
             "denials": [{"denial": one, "text": reason_text(one.reason)} for one in denials],
@@ -49,7 +51,8 @@ class GatePages:
         async with self.api.db.tenant_connection(people.tenant_of(principal)) as tx:
             request.state.viewer = await people.viewer_of(tx, principal)
         found = await self.api.find(principal)
-        return rendering.page(request, "findings.html", {"findings": found})
+        context = {"findings": found.findings, "unchecked_keys": found.unchecked_keys}
+        return rendering.page(request, "findings.html", context)
 
     async def _verdict(
         self, principal: Principal, device: Device, asked: dict[str, str]
@@ -61,6 +64,7 @@ class GatePages:
                     "topic": asked["topic"],
                     "qos": _QOS.get(asked["qos"] or "0"),
                     "retain": asked["retain"] == "on",
+                    "credential": asked["credential"] or "any",
                 }
             )
             if "\x00" in body.topic:
@@ -73,7 +77,14 @@ class GatePages:
         except Unavailable:
             return {"error": "The broker's gate did not answer. Try again in a moment."}
         text = reason_text(reply.reason)
-        return {"verdict": {"allowed": reply.allowed, "text": text, "rule": reply.rule}}
+        return {
+            "verdict": {
+                "allowed": reply.allowed,
+                "text": text,
+                "rule": reply.rule,
+                "credential": reply.credential,
+            }
+        }
 
     async def _device(self, request: Request, principal: Principal) -> Device:
         try:
