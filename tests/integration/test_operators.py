@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import tarfile
 import time
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.people import edge_client, sign_in
+from tests.integration.people import MALLORY, edge_client, sign_in
 from tests.integration.waiting import eventually
 from tests.integration.world import cli, reading
 
@@ -87,6 +91,40 @@ def test_suspension_shuts_everything_within_two_seconds_and_resuming_restores_it
     assert refused_enrolment.returncode != 0
     assert enrolled.returncode == 0, enrolled.stderr
     assert len(mallory.api.get("/api/v2/devices").json()["devices"]) == kept
+
+
+def test_suspended_tenant_logs_in_and_takes_everything_and_nothing_else(
+    world: World, otto: httpx2.Client, device_b: Device
+) -> None:
+    with device_b.online() as peer:
+        peer.publish_and_wait(device_b.telemetry, reading(kept=1))
+    change(otto, device_b.tenant_id, "suspend")
+    try:
+        mallory = sign_in(world.stack.environments, MALLORY, home="/archive")
+        taken = mallory.browser.get("/archive/download")
+        by_program = mallory.api.get("/api/v2/archive", params={"tables": "devices"})
+        devices = mallory.browser.get("/devices").status_code
+        mallory.close()
+    finally:
+        change(otto, device_b.tenant_id, "resume")
+
+    assert (taken.status_code, by_program.status_code, devices) == (200, 200, 403)
+    tables = unpacked(taken.content)
+    assert json.loads(tables["manifest.json"])["complete"] is True
+    assert device_b.device_id in tables["devices/000001.jsonl.gz"]
+    assert '"kept"' in tables["telemetry/000001.jsonl.gz"]
+    assert '"seal"' in tables["audit_sealed/000001.jsonl.gz"]
+    assert list(unpacked(by_program.content)) == ["devices/000001.jsonl.gz", "manifest.json"]
+
+
+def unpacked(content: bytes) -> dict[str, str]:
+    with tarfile.open(fileobj=BytesIO(content)) as archive:
+        files = {member.name: archive.extractfile(member) for member in archive}
+        texts = {name: file.read() for name, file in files.items() if file is not None}
+    return {
+        name: (gzip.decompress(text) if name.endswith(".gz") else text).decode()
+        for name, text in texts.items()
+    }
 
 
 def test_tenant_approves_sees_and_ends_an_operators_access(

@@ -66,7 +66,7 @@ def test_operator_asks_tenant_approves_and_sees_every_look(
         page.get_by_test_id("ask").click()
         expect(page.get_by_test_id("grant-row").first).to_contain_text("Waiting")
         tab.shoot("tenant")
-        for path in ("devices?text=Toaster", "requests", "health", "audit"):
+        for path in ("devices?text=Toaster", "requests", "deliveries", "jobs", "health", "audit"):
             page.goto(f"{url}/operator/{path}")
             tab.shoot(path.partition("?")[0])
         log_out(tab, world)
