@@ -42,12 +42,15 @@ async def lock_imports(tx: TenantTx) -> None:
 
 
 async def find_known(tx: TenantTx, hardware_ids: Collection[str]) -> dict[str, Known]:
+    # One by one: as a plain join it is planned once, while the tables are small, and then scans them as they grow.
     rows = await tx.all(
         """
         SELECT h.hardware_id, h.device_id, d.name, d.profile_id
-          FROM hardware_ids h
-          LEFT JOIN devices d ON d.tenant_id = h.tenant_id AND d.device_id = h.device_id
-         WHERE h.tenant_id = %(tenant)s AND h.hardware_id = ANY(%(hardware_ids)s)
+          FROM unnest(%(hardware_ids)s::text[]) AS w (hardware_id)
+         CROSS JOIN LATERAL (SELECT hardware_id, device_id FROM hardware_ids
+                              WHERE tenant_id = %(tenant)s AND hardware_id = w.hardware_id LIMIT 1) h
+          LEFT JOIN LATERAL (SELECT name, profile_id FROM devices
+                              WHERE tenant_id = %(tenant)s AND device_id = h.device_id LIMIT 1) d ON true
         """,
         {"tenant": tx.tenant, "hardware_ids": list(hardware_ids)},
     )
