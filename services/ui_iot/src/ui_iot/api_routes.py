@@ -56,12 +56,6 @@ def api_endpoints(
         *route_operations(
             RouteApi(work=RouteWork(db=changes.db, bus=changes.bus), once=changes.once)
         ),
-        *group_operations(
-            GroupApi(work=GroupWork(db=changes.db, bus=changes.bus), once=changes.once)
-        ),
-        *alert_operations(
-            AlertApi(work=AlertWork(db=changes.db, bus=changes.bus), once=changes.once)
-        ),
         *billing_operations(
             TenantBillingApi(
                 db=changes.db,
