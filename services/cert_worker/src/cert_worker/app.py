@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from cert_worker.authority import open_authorities
 from cert_worker.ca import CaRefused
 from cert_worker.expiry import Expiry
-from cert_worker.handlers import retire
+from cert_worker.handlers import retire, transferred
 from cert_worker.handlers.authorities import Telling
 from cert_worker.handlers.claim import ClaimSigning
 from cert_worker.handlers.pki import Pki
@@ -97,6 +97,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await _answer_signing(bus, database, issuing)
     await bus.answer(events.AuthoritiesRequest, Telling(authorities).authorities_of)
     _retire_replaced(settings, runtime, database, bus, publisher)
+    runtime.spawn("transfers", transferred.revoke_for_ever(bus, revoking))
     await bus.answer(events.RevokeRequest, revoking.revoke)
     await bus.answer(events.RevokeCertificatesRequest, revoking.revoke_certificates)
     await bus.answer(events.ReleaseCertificatesRequest, revoking.release_certificates)

@@ -88,6 +88,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
     await bus.answer(events.RenameDeviceRequest, provisioning.answer_rename_device)
     await provisioning.rescue_door.listen(bus)
+    await provisioning.transfer_calls.listen(bus)
     await fleet.answer(bus, database, provisioning.administrators)
     administrators = provisioning.administrators
     await Groups(db=database, clock=system_clock, administrators=administrators).listen(bus)

@@ -95,7 +95,7 @@ class Enrolment:
             device = await store.find_device(tx, device_id)
             if device is None:
                 raise NotFound("no such device")
-            return await self._mint(tx, device, seconds, caller)
+            return await self.mint_in(tx, device, seconds, caller)
 
     async def create_device_with_token(
         self,
@@ -117,7 +117,7 @@ class Enrolment:
                 if device is None:
                     made = device_id or new_id()
                     device = await self.create_in(tx, made, name, caller, profile_id)
-                return device, await self._mint(tx, device, None, caller)
+                return device, await self.mint_in(tx, device, None, caller)
         except UniqueViolation:
             raise Conflict("a device with this id exists") from None
 
@@ -209,7 +209,7 @@ class Enrolment:
         await outbox.emit(tx, event)
         return device
 
-    async def _mint(
+    async def mint_in(
         self, tx: TenantTx, device: store.Device, seconds: int | None, caller: Caller
     ) -> Minted:
         await require_active(tx)

@@ -17,6 +17,8 @@ from provision_api.presented import presented
 from provision_api.reenrolment import Reenrolment
 from provision_api.rescue import Rescue
 from provision_api.rescue_door import RescueDoor
+from provision_api.transfer_calls import TransferCalls
+from provision_api.transfers import Transfers
 from pulse_common import events
 from pulse_common.client_address import client_address
 from pulse_common.errors import Forbidden, Malformed
@@ -45,6 +47,12 @@ class Provisioning:
     trusted_proxies: tuple[Network, ...] = ()
     certificate_proxies: tuple[Network, ...] = ()
     """Whose word about TLS client certificates counts."""
+
+    @property
+    def transfer_calls(self) -> TransferCalls:
+        made = self.enrolment
+        transfers = Transfers(db=made.db, enrolment=made, clock=made.clock)
+        return TransferCalls(transfers, self.administrators)
 
     @property
     def rescue_door(self) -> RescueDoor:

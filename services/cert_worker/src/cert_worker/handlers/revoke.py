@@ -30,7 +30,7 @@ class Change:
 
     selection: Selection
     reason: str | None
-    actor_kind: Literal["user", "operator"]
+    actor_kind: Literal["user", "operator", "service"]
     actor_id: str
     request_id: str | None
 
@@ -60,11 +60,20 @@ class Revoking:
             actor_id=request.actor_id,
             request_id=request.request_id,
         )
-        tenant_id = TenantId(request.tenant_id)
+        return await self.revoke_device(TenantId(request.tenant_id), request.device_id, change)
+
+    async def revoke_device(
+        self, tenant_id: TenantId, device_id: UUID, change: Change
+    ) -> events.RevokeReply:
+        """As ``revoke``, at whoever's word ``change`` says.
+
+        Raises:
+            NotFound: this tenant has no such device.
+        """
         async with self._database.service_tenant_connection("pulse_ca", tenant_id) as tx:
-            if not await store.lock_device(tx, request.device_id):
+            if not await store.lock_device(tx, device_id):
                 raise NotFound("no such device")
-            before = await store.last_revocation(tx, request.device_id)
+            before = await store.last_revocation(tx, device_id)
             changed, now = await self._change_locked(tx, change)
         self._publisher.request()
         if not changed:
