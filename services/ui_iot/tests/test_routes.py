@@ -170,6 +170,17 @@ FOR_OPERATORS = FOR_OPERATOR_ADMINS | {
     "GET /api/v2/operator/billing/tenants/{tenant_id}",
 }
 FOR_TENANTS = FOR_ADMINISTRATORS | {
+    "GET /groups",
+    "GET /groups/{group_id}",
+    "GET /api/v2/groups",
+    "GET /api/v2/groups/{group_id}",
+    "GET /api/v2/groups/{group_id}/devices",
+    "GET /alerts",
+    "POST /alerts/{alert_id}/acknowledge",
+    "GET /api/v2/alerts",
+    "GET /api/v2/alert-rules",
+    "GET /api/v2/alert-rules/{rule_id}",
+    "POST /api/v2/alerts/{alert_id}/acknowledge",
     "GET /devices",
     "GET /devices/{device_id}",
     "GET /api/v2/devices",

@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING
 
 from pulse_common.http import Endpoint, Open
 from ui_iot import api_models as models
+from ui_iot.alert_api import AlertApi
+from ui_iot.alert_operations import alert_operations
+from ui_iot.alert_work import AlertWork
 from ui_iot.audit_operations import audit_operations
 from ui_iot.billing_links import TenantBilling
 from ui_iot.gate_operations import gate_operations
+from ui_iot.group_api import GroupApi
+from ui_iot.group_operations import group_operations
+from ui_iot.group_work import GroupWork
 from ui_iot.openapi import describe
 from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
@@ -55,6 +61,12 @@ def api_endpoints(
         *audit_operations(audit_trail),
         *route_operations(
             RouteApi(work=RouteWork(db=changes.db, bus=changes.bus), once=changes.once)
+        ),
+        *group_operations(
+            GroupApi(work=GroupWork(db=changes.db, bus=changes.bus), once=changes.once)
+        ),
+        *alert_operations(
+            AlertApi(work=AlertWork(db=changes.db, bus=changes.bus), once=changes.once)
         ),
         *billing_operations(
             TenantBillingApi(

@@ -10,9 +10,13 @@ from starlette.staticfiles import StaticFiles
 
 from pulse_common.http import Endpoint, Guarded, Open
 from ui_iot import limits, telemetry_pages
+from ui_iot.alert_pages import AlertPages, alert_pages
+from ui_iot.alert_work import AlertWork
 from ui_iot.api_routes import ROOT, api_endpoints
 from ui_iot.audit_operations import audit_pages
 from ui_iot.gate_pages import GatePages
+from ui_iot.group_pages import GroupPages, group_pages
+from ui_iot.group_work import GroupWork
 from ui_iot.people import ADMINISTRATORS, ANYBODY, EVERYBODY
 from ui_iot.rendering import STATIC
 from ui_iot.route_pages import RoutePages, route_pages
@@ -78,6 +82,7 @@ def endpoints(
         *_gate(GatePages(api=devices.gate)),
         *TokenPages(devices.pages).endpoints(),
         *_routes(devices),
+        *_groups_and_alerts(devices),
         *telemetry_pages.endpoints(TelemetryApi(db=devices.api.db, clock=devices.api.clock)),
         *_team(people.team_pages),
         *audit_pages(audit),
@@ -143,6 +148,14 @@ def _gate(pages: GatePages) -> list[Endpoint]:
 def _routes(devices: Devices) -> list[Endpoint]:
     work = RouteWork(db=devices.changes.db, bus=devices.changes.bus)
     return route_pages(RoutePages(work=work, sealed=devices.pages.sealed))
+
+
+def _groups_and_alerts(devices: Devices) -> list[Endpoint]:
+    db, bus = devices.changes.db, devices.changes.bus
+    return [
+        *group_pages(GroupPages(work=GroupWork(db=db, bus=bus))),
+        *alert_pages(AlertPages(work=AlertWork(db=db, bus=bus))),
+    ]
 
 
 def _team(pages: TeamPages) -> list[Endpoint]:
