@@ -93,7 +93,14 @@ class World:
 
     def enrol(self, tenant_id: str, name: str) -> Device:
         device_id = self.new_device(tenant_id, name)
-        folder = self.folder / device_id
+        return self._enrol(tenant_id, device_id, name, self.folder / device_id)
+
+    def enrol_again(self, device: Device) -> Device:
+        """Give the device another key and certificate, in a folder of their own."""
+        folder = self.folder / f"{device.device_id}-again"
+        return self._enrol(device.tenant_id, device.device_id, device.name, folder)
+
+    def _enrol(self, tenant_id: str, device_id: str, name: str, folder: Path) -> Device:
         token = self.new_token(tenant_id, device_id)
         done = cli(*self.enrol_arguments(token, folder))
         assert done.returncode == 0, done.stderr
