@@ -25,6 +25,7 @@ HEADER = "x-pulse-client-certificate"
 ASKING = [
     "/.well-known/est/device/simplereenroll",
     "/api/v1/provision/renew",
+    "/api/v1/provision/trust",
     "/api/v1/provision/fleet/enroll",
 ]
 OTHERS = ["/", "/api/v1/provision/enroll", "/webhooks/stripe", "/realms/pulse/x"]

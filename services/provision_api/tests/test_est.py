@@ -27,7 +27,7 @@ from provision_api.enrolment import Enrolment
 from provision_api.handlers import Provisioning
 from provision_api.renaming import Renaming
 from provision_api.routes import Rates
-from pulse_common import events
+from pulse_common import events, events_rollover
 from pulse_common.auth_audit import AuthAudit
 from pulse_common.bus import Bus
 from pulse_common.clock import system_clock
@@ -81,12 +81,20 @@ class Ca:
     reply: events.SignReply
     refusal: Exception | None = None
     renewals: list[events.RenewRequest] = field(default_factory=list)
+    reports: list[events_rollover.TrustRequest] = field(default_factory=list)
 
     async def renew(self, request: events.RenewRequest) -> events.SignReply:
         self.renewals.append(request)
         if self.refusal is not None:
             raise self.refusal
         return self.reply
+
+    async def trust(self, request: events_rollover.TrustRequest) -> events_rollover.TrustReply:
+        self.reports.append(request)
+        return events_rollover.TrustReply(authorities_pem=self.reply.chain_pem, renew_in_seconds=60)
+
+    async def authorities(self, _: events.AuthoritiesRequest) -> events.AuthoritiesReply:
+        return events.AuthoritiesReply(chain_pem=self.reply.chain_pem)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +165,8 @@ async def rig(
         )
     )
     await bus.answer(events.RenewRequest, ca.renew)
+    await bus.answer(events_rollover.TrustRequest, ca.trust)
+    await bus.answer(events.AuthoritiesRequest, ca.authorities)
     provisioning = Provisioning(
         Enrolment(database, bus, system_clock),
         Renaming(db=database, clock=system_clock),
@@ -286,3 +296,74 @@ async def test_label_of_no_enrolment_profile_is_not_there(rig: Rig, label: str) 
     )
 
     assert (known.status_code, renewed.status_code) == (404, 404)
+
+
+async def test_device_says_over_https_what_it_trusts(rig: Rig) -> None:
+    body = {"held": ["0a" * 32]}
+
+    answer = await rig.http.post("/api/v1/provision/trust", json=body, headers=rig.shown)
+
+    assert answer.status_code == 200
+    assert answer.json()["renew_in_seconds"] == 60
+    assert "BEGIN CERTIFICATE" in answer.json()["authorities"]
+    (report,) = rig.ca.reports
+    assert (report.tenant_id, report.device_id) == (rig.tenant, rig.device)
+    assert report.held == ("0a" * 32,)
+
+
+@pytest.mark.parametrize("held", [["ABC"], ["0a" * 32] * 65, "0a" * 32])
+async def test_report_of_anything_else_is_malformed(rig: Rig, held: object) -> None:
+    answer = await rig.http.post("/api/v1/provision/trust", json={"held": held}, headers=rig.shown)
+
+    assert (answer.status_code, rig.ca.reports) == (400, [])
+
+
+async def test_stranger_reports_nothing(rig: Rig) -> None:
+    answer = await rig.http.post("/api/v1/provision/trust", json={"held": []})
+
+    assert (answer.status_code, rig.ca.reports) == (401, [])
+
+
+USED = "SELECT count(*) FROM outbox WHERE tenant_id = %s AND subject = %s"
+
+
+@pytest.mark.parametrize("door", ["cacerts", "trust", "simplereenroll"])
+async def test_first_use_of_a_renewed_certificate_is_told_of_at_each_door(
+    rig: Rig, superuser: psycopg.Connection, door: str
+) -> None:
+    superuser.execute("UPDATE certificates SET renewal = true WHERE device_id = %s", [rig.device])
+
+    match door:
+        case "cacerts":
+            answer = await rig.http.get("/.well-known/est/device/cacerts", headers=rig.shown)
+        case "trust":
+            url = "/api/v1/provision/trust"
+            answer = await rig.http.post(url, json={"held": []}, headers=rig.shown)
+        case _:
+            answer = await rig.reenrol(rig.shown)
+
+    assert answer.status_code == 200
+    told = superuser.execute(USED, [rig.tenant, events.CertificateUsed.subject]).fetchone()
+    assert told == (1,)
+
+
+@pytest.mark.parametrize("proxies", [()])
+async def test_use_that_the_edge_did_not_see_counts_for_nothing(
+    rig: Rig, superuser: psycopg.Connection
+) -> None:
+    superuser.execute("UPDATE certificates SET renewal = true WHERE device_id = %s", [rig.device])
+
+    answer = await rig.http.get("/.well-known/est/device/cacerts", headers=rig.shown)
+
+    assert answer.status_code == 200
+    told = superuser.execute(USED, [rig.tenant, events.CertificateUsed.subject]).fetchone()
+    assert told == (0,)
+
+
+async def test_certificate_that_renewed_nothing_is_told_of_by_nobody(
+    rig: Rig, superuser: psycopg.Connection
+) -> None:
+    await rig.reenrol(rig.shown)
+
+    told = superuser.execute(USED, [rig.tenant, events.CertificateUsed.subject]).fetchone()
+    assert told == (0,)

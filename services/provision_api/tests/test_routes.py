@@ -84,6 +84,7 @@ def test_open_routes_are_exactly_these() -> None:
         "/api/v1/provision/fleet/enroll",
         "/api/v1/provision/rescue",
         "/api/v1/provision/renew",
+        "/api/v1/provision/trust",
         "/api/v1/provision/enroll",
     ]
 

@@ -343,7 +343,7 @@ class AuthoritiesRequest(Call):
 
 class AuthoritiesReply(Wire):
     chain_pem: str
-    """The issuing CA first, its root last."""
+    """The issuing CA first, then others that devices are to trust (one that follows it), roots last."""
 
 
 class SignReply(Wire):

@@ -99,12 +99,13 @@ class Authorities:
         return _with_roots(self.counting)
 
     def trusted_by(self, profile_name: str) -> bytes:
-        """Return what devices of a profile are to trust: its issuing certificates, then the roots above them."""
-        return _with_roots(
+        """Return what devices of a profile are to trust: who issues, others that count, then the roots above them."""
+        told = [
             authority
             for authority in self.counting
             if authority.issuing.profile == profile_name and authority.issuing.told_of
-        )
+        ]
+        return _with_roots(sorted(told, key=lambda one: one.issuing.status != "active"))
 
     def signing(self, issuer_id: UUID) -> Authority | None:
         return next((one for one in self._signing if one.issuing.issuer_id == issuer_id), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from provision_api.enrolment import Caller
 from provision_api.fleet.door import basic
 from provision_api.fleet.enrolling import Held
 from provision_api.fleet.rules import read_label
-from provision_api.presented import presented
+from provision_api.presented import has_certificate, presented
 from pulse_common import events
 from pulse_common.client_address import client_address
 from pulse_common.errors import Malformed, NotFound, NotOffered, Unauthenticated, Unavailable
@@ -60,10 +61,17 @@ class Est:
         raise NotOffered("this EST service offers no fullcmc and makes no keys for clients")
 
     async def _authorities(self, request: Request) -> Response:
+        if has_certificate(request):
+            # After a renewal, a client that comes back with its new certificate says that it has it.
+            await self._note_use(request)
         profile = await self.fleet.certificate_profile(_label(request)) or _label(request)
         asked = events.AuthoritiesRequest(profile=profile)
         reply = await self.bus.call(asked, events.AuthoritiesReply)
         return _encoded(est.certificates_only(reply.chain_pem), est.CERTIFICATES)
+
+    async def _note_use(self, request: Request) -> None:
+        with contextlib.suppress(Unauthenticated):
+            await self.reenrolment.note_use(presented(request, self.certificate_proxies))
 
     async def _enrol(self, request: Request) -> Response:
         """The enrolment token is the password of HTTP Basic; the user name means nothing.

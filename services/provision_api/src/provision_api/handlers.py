@@ -131,6 +131,15 @@ class Provisioning:
         )
         return self._enrolled(enrolled)
 
+    async def trust(self, request: Request) -> Response:
+        shown = presented(request, self.certificate_proxies)
+        body = await read_model(request, shapes.TrustBody)
+        reply = await self.reenrolment.trust(shown, tuple(body.held))
+        answer = shapes.TrustAnswer(
+            authorities=reply.authorities_pem, renew_in_seconds=reply.renew_in_seconds
+        )
+        return _json(answer, 200)
+
     def _enrolled(self, enrolled: Enrolled) -> Response:
         return _json(shapes.enrolled(enrolled, self.broker), 201)
 

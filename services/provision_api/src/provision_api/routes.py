@@ -84,6 +84,13 @@ def endpoints(provisioning: Provisioning, rates: Rates = Rates()) -> list[Endpoi
         ),
         Open(
             method="POST",
+            path=f"{ROOT}/trust",
+            why="the TLS client certificate is the credential",
+            handler=provisioning.trust,
+            limits=(enrol,),
+        ),
+        Open(
+            method="POST",
             path=f"{ROOT}/enroll",
             why="the enrolment token in the body is the credential",
             handler=provisioning.enrol,

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pulse_common.events_rollover import MOST_AUTHORITIES, Fingerprint
+
 if TYPE_CHECKING:
     from provision_api.enrolment import Enrolled
 
@@ -42,6 +44,19 @@ class EnrolBody(Body):
 
 class RenewBody(Body):
     csr: str = Field(max_length=MOST_CSR_BYTES)
+
+
+class TrustBody(Body):
+    """SHA-256, in hex, of the certificates of the authorities that a device has."""
+
+    held: list[Fingerprint] = Field(max_length=MOST_AUTHORITIES)
+
+
+class TrustAnswer(BaseModel):
+    """``authorities``: PEM of what the device is to trust, roots last.  Renew within the seconds, if any are given."""
+
+    authorities: str
+    renew_in_seconds: int | None
 
 
 class TenantAnswer(BaseModel):

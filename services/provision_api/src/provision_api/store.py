@@ -177,17 +177,24 @@ async def use_token(tx: TenantTx, token_id: UUID, now: datetime) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class GoodCertificate:
+    """One that counts now; ``is_new`` when it renewed another and nobody has seen it used."""
+
+    profile: str
+    is_new: bool
+
+
 async def find_good_certificate(
     tx: TenantTx, device_id: UUID, fingerprint: bytes, now: datetime
-) -> str | None:
-    """Return the profile of one of the device's certificates, if it counts now."""
+) -> GoodCertificate | None:
     row = await tx.one_or_none(
         """
-        SELECT profile
+        SELECT profile, renewal AND first_used_at IS NULL AS is_new
           FROM certificates
          WHERE fingerprint_sha256 = %(fingerprint)s AND device_id = %(device_id)s
            AND status = 'valid' AND not_before <= %(now)s AND not_after > %(now)s
         """,
         {"fingerprint": fingerprint, "device_id": device_id, "now": now},
     )
-    return None if row is None else str(row["profile"])
+    return None if row is None else GoodCertificate(row["profile"], row["is_new"])

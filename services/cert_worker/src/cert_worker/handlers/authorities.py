@@ -17,13 +17,15 @@ class Telling:
     authorities: Authorities
 
     async def authorities_of(self, request: events.AuthoritiesRequest) -> events.AuthoritiesReply:
-        """Return the chain of the CA that issues for a profile.
+        """Return the CA that issues for a profile, others that its devices are to trust, and their roots.
 
         Raises:
             NotFound: none does.
         """
         try:
-            authority = self.authorities.of_profile(request.profile)
+            self.authorities.of_profile(request.profile)
         except Unavailable:
             raise NotFound("there is no such certificate profile") from None
-        return events.AuthoritiesReply(chain_pem=authority.chain_pem.decode())
+        return events.AuthoritiesReply(
+            chain_pem=self.authorities.trusted_by(request.profile).decode()
+        )
