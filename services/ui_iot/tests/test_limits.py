@@ -31,6 +31,7 @@ CUTTING_OFF = {
     "POST /team/{member_id}/remove",
     "DELETE /api/v2/team/{member_id}",
     "POST /devices/{device_id}/revoke",
+    "POST /devices/{device_id}/tokens/{token_id}/revoke",
     "POST /api/v2/devices/{device_id}/revoke",
     "POST /sessions/{session_id}/end",
     "POST /sessions/end-others",
