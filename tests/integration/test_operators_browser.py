@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+import psycopg
 import pytest
 from playwright.sync_api import expect
 from tests.integration.chromium import Tab, open_tab
@@ -48,7 +50,26 @@ def approve_as_tenant(tab: Tab, world: World) -> None:
     expect(page.get_by_test_id("revoke").first).to_be_visible()
     expect(page.get_by_test_id("look-row").first).to_contain_text(REASON)
     tab.shoot("access-approved")
+    page.goto(f"{world.stack.url}/archive")
+    expect(page.get_by_test_id("download")).to_be_visible()
+    tab.shoot("archive")
     log_out(tab, world)
+
+
+def add_failing_route(world: World, tenant: str) -> None:
+    with psycopg.connect(world.superuser, autocommit=True) as database:
+        database.execute(
+            "INSERT INTO routes (tenant_id, route_id, name, url, event_types, status, failing_since, secret_sealed)"
+            " VALUES (%s, %s, 'Hook', 'https://hooks.example/x', '{telemetry}', 'paused', now(), 'sealed')",
+            [tenant, route := str(uuid4())],
+        )
+        database.execute(
+            "INSERT INTO delivery_attempts (tenant_id, attempt_id, route_id, delivery_id, event_type, attempt,"
+            " attempted_at, stage, delivered, status, latency_ms, response_body)"
+            " SELECT %s, gen_random_uuid(), %s, 'd', 'telemetry', n, now(), 'after', n = 1,"
+            "        CASE n WHEN 1 THEN 200 ELSE 503 END, 7, '' FROM generate_series(1, 4) n",
+            [tenant, route],
+        )
 
 
 def test_operator_asks_tenant_approves_and_sees_every_look(
@@ -56,6 +77,7 @@ def test_operator_asks_tenant_approves_and_sees_every_look(
 ) -> None:
     with device_b.online() as peer:
         peer.publish_and_wait(device_b.telemetry, reading(heat=21.5))
+    add_failing_route(world, device_b.tenant_id)
     with open_tab(world.stack.tls.certificate, artifacts / "operators") as tab:
         page, url = tab.page, world.stack.url
         log_in_with_reason(tab, world)
