@@ -255,6 +255,8 @@ class RefusedMessage(Wire):
     size_bytes: int
     payload_base64: str
     """The first 4 KiB."""
+    detail: str | None = None
+    """Where in the message, and what, for people."""
 
 
 class CommandAcknowledgement(Wire):

@@ -16,6 +16,7 @@ from ingest_worker.pipeline import Pipeline
 from ingest_worker.receipts import Receipts
 from ingest_worker.renewals import Renewals
 from ingest_worker.routes import endpoints
+from ingest_worker.schemas import Schemas
 from ingest_worker.toll import Toll
 from ingest_worker.writer import Writer
 from pulse_common import events, health, parts
@@ -55,7 +56,9 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     )
     buckets, known = Buckets(), plans.Plans(plans.reader(database))
     receipts = Receipts(database, system_clock)
-    pipeline = Pipeline(bus, Toll(buckets, known, receipts))
+    schemas = Schemas(database)
+    await schemas.listen(bus)
+    pipeline = Pipeline(bus, Toll(buckets, known, receipts), schemas=schemas)
     renewals = Renewals(bus, pipeline.process)
     link = Link(target, renewals.process, system_clock)
     renewals.answer_over(link)

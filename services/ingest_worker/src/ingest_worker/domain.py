@@ -60,6 +60,8 @@ class Refused:
 
     reason: Reason
     origin: Origin | None
+    detail: str | None = None
+    """Where in the message, and what, for people."""
 
 
 Verdict = Accepted | CommandAcknowledged | Refused

@@ -25,11 +25,12 @@ async def save_letters(tx: Tx, letters: Sequence[RefusedMessage]) -> None:
     await tx.execute(
         """
         INSERT INTO refused_messages AS d (tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes,
-                                           payload)
-        SELECT tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes, payload
+                                           payload, detail)
+        SELECT tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes, payload, detail
           FROM unnest(%(tenants)s::uuid[], %(letters)s::uuid[], %(devices)s::uuid[], %(kinds)s::text[],
-                      %(reasons)s::text[], %(received)s::timestamptz[], %(sizes)s::integer[], %(payloads)s::bytea[])
-               AS r (tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes, payload)
+                      %(reasons)s::text[], %(received)s::timestamptz[], %(sizes)s::integer[], %(payloads)s::bytea[],
+                      %(details)s::text[])
+               AS r (tenant_id, letter_id, device_id, kind, reason, received_at, size_bytes, payload, detail)
             ON CONFLICT (tenant_id, letter_id) DO UPDATE
            SET received_at = greatest(d.received_at, excluded.received_at)
         """,
@@ -41,6 +42,7 @@ async def save_letters(tx: Tx, letters: Sequence[RefusedMessage]) -> None:
             "reasons": [letter.reason for letter in kept],
             "received": [letter.received_at for letter in kept],
             "sizes": [letter.size_bytes for letter in kept],
+            "details": [letter.detail for letter in kept],
             "payloads": [base64.b64decode(letter.payload_base64) for letter in kept],
         },
     )

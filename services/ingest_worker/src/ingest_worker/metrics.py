@@ -27,3 +27,6 @@ STORE_SECONDS = Histogram(
 )
 ALERTS = Counter("pulse_ingest_alerts_total", "Alerts that were raised and cleared", ["what"])
 ALERTS_CRASHED = Counter("pulse_ingest_alerts_crashed_total", "Batches whose judging crashed")
+SCHEMAS_BROKEN = Counter(
+    "pulse_ingest_schemas_broken_total", "Schemas that do not compile any more"
+)

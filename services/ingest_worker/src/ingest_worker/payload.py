@@ -43,6 +43,7 @@ Reason = Literal[
     "metric_name",
     "metric_value",
     "command_ack",
+    "schema",
     "internal",
 ]
 """Also the label of a metric and a field of the parked message: a fixed list, never text from a device."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ingest_worker.buckets import Over
     from ingest_worker.domain import Inbound, Origin, Verdict
     from ingest_worker.receipts import Outcome
+    from ingest_worker.schemas import Schemas
     from ingest_worker.toll import Toll
     from pulse_common.bus import Bus
     from pulse_common.events import Reading
@@ -49,10 +50,17 @@ BACKFILL_AGE = timedelta(minutes=5)
 
 
 class Pipeline:
-    """Without a ``toll`` nothing is limited."""
+    """Without a ``toll`` nothing is limited, without ``schemas`` nothing is asked beyond the platform's rules."""
 
-    def __init__(self, bus: Bus, toll: Toll | None = None, steps: Steps | None = None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        toll: Toll | None = None,
+        steps: Steps | None = None,
+        schemas: Schemas | None = None,
+    ) -> None:
         self._bus = bus
+        self._schemas = schemas
         self._steps = steps or Steps()
         self._toll = toll
         self.live = Live(bus)
@@ -86,6 +94,11 @@ class Pipeline:
     async def _accept(
         self, readings: tuple[Reading, ...], message: Inbound, over: Over | None
     ) -> None:
+        wrong = await self._schemas.wrong(readings) if self._schemas else None
+        if wrong is not None:
+            origin = domain.parse_topic(message.topic)
+            await self._refuse(message, Refused("schema", origin, wrong))
+            return
         if len(readings) > 1 and over is None and self._toll is not None:
             origin = _origin_of(readings[0])
             way, over = self._toll.charge(origin, messages=len(readings) - 1, size_bytes=0)
@@ -165,6 +178,7 @@ class Pipeline:
                 device_id=origin.device_id,
                 kind=origin.kind,
                 reason=refused.reason,
+                detail=refused.detail,
                 received_at=message.received_at,
                 size_bytes=len(message.payload),
                 payload_base64=kept,

@@ -89,6 +89,7 @@ class DeadLetterAnswer(BaseModel):
     kind: Literal["telemetry", "state", "command/ack"]
     reason: str = Field(description="A code; `text` says it in words.")
     text: str
+    detail: str | None = Field(description="Where in the message, and what, if that is known.")
     received_at: datetime
     size_bytes: int
     payload_base64: str = Field(description="The first 4 KiB of what the device sent.")
@@ -103,7 +104,9 @@ class DeadLettersAnswer(BaseModel):
 
 class LimitAnswer(BaseModel):
     device_id: UUID | None = Field(description="Null: the tenant's own bucket.")
-    bucket: Literal["device_messages", "device_bytes", "tenant_messages", "tenant_bytes"]
+    bucket: Literal[
+        "device_messages", "device_bytes", "tenant_messages", "tenant_bytes", "tenant_month"
+    ]
     outcome: Literal["dropped", "deferred"]
     since: datetime
     until: datetime = Field(description="When something was over it last.")

@@ -71,7 +71,7 @@ async def dead_letters(
 ) -> Sequence[Row]:
     return await tx.all(
         """
-        SELECT letter_id, device_id, kind, reason, received_at, size_bytes, payload
+        SELECT letter_id, device_id, kind, reason, received_at, size_bytes, payload, detail
           FROM refused_messages
          WHERE tenant_id = %(tenant)s AND (%(device)s::uuid IS NULL OR device_id = %(device)s)
            AND (%(at)s::timestamptz IS NULL OR (received_at, letter_id) < (%(at)s, %(id)s))

@@ -19,6 +19,7 @@ _REASONS: Final = {
     "metric_name": "A metric's name must begin with a letter, and have at most 64 of A-Z a-z 0-9 _ . -",
     "metric_value": "A metric's value is none that can be kept: a number too large, a text too long, or nested",
     "command_ack": "An answer to a command needs its “id”; “ok” is true or false, “result” a short text",
+    "schema": "It is not what the device's profile asks for",
     "unknown_device": "The device is not there any more",
     "internal": "Pulse could not read it; this was logged",
 }
@@ -27,6 +28,7 @@ BUCKETS: Final = {
     "device_bytes": "Bytes of the device",
     "tenant_messages": "Messages of all devices",
     "tenant_bytes": "Bytes of all devices",
+    "tenant_month": "Messages of the month",
 }
 STATES: Final = {
     "asked": "Asked for",
