@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import nats
@@ -51,6 +52,25 @@ async def test_full_batch_comes_at_once_and_the_rest_with_the_next(connection: C
 async def test_nothing_there_is_an_empty_answer_and_not_a_silence(connection: Client) -> None:
     async with Pull(connection, "BOOKS", "reader") as pull:
         assert await pull.fetch(10, 0.3) == []
+
+
+async def test_first_message_waits_no_longer_for_others_than_it_should(
+    connection: Client,
+) -> None:
+    async with Pull(connection, "BOOKS", "reader") as pull:
+        fetching = asyncio.create_task(pull.fetch(10, 5, 0.1))
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        await publish(connection, 3)
+        first = await fetching
+        took = time.monotonic() - began
+        await publish(connection, 2)
+        rest = await pull.fetch(10, 5, 0.1)
+        assert await pull.fetch(10, 0.3, 0.1) == []
+
+    assert took < 1
+    assert 1 <= len(first) <= 3
+    assert len(first + rest) == 5
 
 
 async def test_end_of_an_earlier_fetch_does_not_end_the_next(connection: Client) -> None:

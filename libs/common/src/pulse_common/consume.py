@@ -6,9 +6,7 @@ When the server does not answer a fetch, or says that the consumer is gone, the 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_GRACE_SECONDS = 0.25
-"""Longer than an answer takes that is on its way."""
 _TROUBLE = (nats.errors.Error, nats.js.errors.Error, OSError)
 
 
@@ -47,6 +43,8 @@ class Consumer:
     subjects: Sequence[str]
     batch: int = 1
     fetch_seconds: float = 5.0
+    linger_seconds: float | None = None
+    """How long the first message of a batch waits for the others; None: as long as a fetch."""
     ack_wait_seconds: float = 30.0
     max_ack_pending: int = 1000
     only_new: bool = False
@@ -123,7 +121,9 @@ async def _pull(bus: Bus, consumer: Consumer, work: BatchHandler) -> None:
     async with bus.pull(consumer.stream, consumer.name) as pull:
         while True:
             try:
-                fetched = await pull.fetch(consumer.batch, consumer.fetch_seconds)
+                fetched = await pull.fetch(
+                    consumer.batch, consumer.fetch_seconds, consumer.linger_seconds
+                )
             except Silent:
                 log.warning("consumer_silent", consumer=consumer.name)
                 return
@@ -148,36 +148,6 @@ async def _ensure(jetstream: JetStreamContext, consumer: Consumer) -> None:
         deliver_policy=DeliverPolicy.NEW if consumer.only_new else DeliverPolicy.ALL,
     )
     await jetstream.add_consumer(consumer.stream, wanted)
-
-
-async def fetch(
-    subscription: JetStreamContext.PullSubscription, batch: int, seconds: float
-) -> list[Msg]:
-    """Fetch up to ``batch`` messages; when cancelled, hand back what had come already.
-
-    nats-py forgets what a cancelled fetch has gathered: nobody would see it again before the ack wait is over.
-
-    Raises:
-        TimeoutError: nothing came within ``seconds``.
-    """
-    fetching = asyncio.create_task(subscription.fetch(batch, timeout=seconds))
-    try:
-        return await asyncio.shield(fetching)
-    except asyncio.CancelledError:
-        # A fetch of one ends with its message, one of several with the last or with its time.
-        await hand_back(await _ended(fetching, seconds if batch > 1 else _GRACE_SECONDS))
-        raise
-
-
-async def _ended(fetching: asyncio.Task[list[Msg]], seconds: float) -> Sequence[Msg]:
-    """Wait out a fetch, whoever cancels meanwhile; then cancel it."""
-    until = time.monotonic() + seconds
-    while not fetching.done():
-        if (left := until - time.monotonic()) <= 0:
-            fetching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([fetching], timeout=max(left, _GRACE_SECONDS))
-    return () if fetching.cancelled() or fetching.exception() else fetching.result()
 
 
 async def waiting(bus: Bus, consumer: Consumer) -> int:

@@ -53,6 +53,8 @@ class Pull:
         self._wanted = 0
         self._status: str | None = None
         self._over = asyncio.Event()
+        self._linger: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._take)
@@ -71,20 +73,26 @@ class Pull:
         if cancelled and kind is not asyncio.CancelledError:
             raise asyncio.CancelledError
 
-    async def fetch(self, batch: int, seconds: float) -> list[Msg]:
+    async def fetch(
+        self, batch: int, seconds: float, linger_seconds: float | None = None
+    ) -> list[Msg]:
         """Return up to ``batch`` messages as soon as they are there, or as many as came within ``seconds``.
+
+        With ``linger_seconds`` the first is not kept waiting for the others longer than that.
 
         Raises:
             Silent, Ended: subscribe anew.
             nats.errors.Error: the connection is closed.
         """
-        self._wanted, self._status = batch, None
+        self._wanted, self._status, self._linger = batch, None, linger_seconds
         self._over.clear()
+        self._end_soon()
         if len(self._gathered) < batch:
             await self._ask(batch - len(self._gathered), seconds)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds + GRACE_SECONDS):
                     await self._over.wait()
+        self._stop_timer()
         found = [self._gathered.popleft() for _ in range(min(batch, len(self._gathered)))]
         if not found and self._status is None:
             raise Silent
@@ -105,8 +113,20 @@ class Pull:
             self._over.set()
         elif message.reply:
             self._gathered.append(message)
+            self._end_soon()
             if len(self._gathered) >= self._wanted:
                 self._over.set()
+
+    def _end_soon(self) -> None:
+        """Give those that follow the first message their time; what comes later is there for the next fetch."""
+        if self._linger is not None and self._gathered and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._linger, self._over.set)
+
+    def _stop_timer(self) -> None:
+        self._linger = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _close(self) -> None:
         """Unsubscribe once all is here that the server has sent, and hand it back."""

@@ -23,21 +23,21 @@ from pydantic import ValidationError
 from delivery_worker.domain import Breaker
 from pulse_common import events
 from pulse_common.bus import MOST_WAITING
-from pulse_common.consume import fetch
 from pulse_common.delivery_events import Delivery, delivery_subject
 from pulse_common.errors import Unavailable
 from pulse_common.messaging import Done, Later
+from pulse_common.pulling import Ended, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nats.aio.msg import Msg
-    from nats.js import JetStreamContext
 
     from delivery_worker.attempts import Attempts
     from delivery_worker.domain import Route
     from delivery_worker.known_routes import KnownRoutes
     from pulse_common.bus import Bus
+    from pulse_common.pulling import Pull
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ ACK_WAIT_SECONDS = 60.0
 FORGOTTEN_AFTER_SECONDS = 7 * 86_400.0
 AWAY_SECONDS = 2.0
 CRASH_SECONDS = 30.0
-_TROUBLE = (nats.errors.Error, nats.js.errors.Error, OSError, Unavailable)
+_TROUBLE = (nats.errors.Error, nats.js.errors.Error, OSError, Unavailable, Silent, Ended)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +59,10 @@ class Lane:
     attempts: Attempts
     breaker: Breaker = field(default_factory=Breaker)
     under_way: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def consumer(self) -> str:
+        return f"lane-{self.route_id}"
 
     async def run(self) -> None:
         """Deliver until nothing is left; trouble of the bus is waited out."""
@@ -72,39 +76,31 @@ class Lane:
         """Subscribe and deliver; true once the lane is empty, false when it should be subscribed anew."""
         try:
             route = await self.routes.find(self.tenant, self.route_id)
-            subscription = await self._subscribe(route)
-            try:
-                return await self._pull(subscription, route)
-            finally:
-                with contextlib.suppress(*_TROUBLE):
-                    await subscription.unsubscribe()
+            await self._ensure(route)
+            async with self.bus.pull(events.STREAM_DELIVERY, self.consumer) as pull:
+                return await self._deliver(pull, route)
         except _TROUBLE as error:
             log.warning("lane_waits", route_id=str(self.route_id), error=repr(error))
             return False
 
-    async def _pull(
-        self, subscription: JetStreamContext.PullSubscription, began_as: Route | None
-    ) -> bool:
+    async def _deliver(self, pull: Pull, began_as: Route | None) -> bool:
         while True:
             route = await self.routes.find(self.tenant, self.route_id)
             if _order(route) != _order(began_as):
                 return False
             if not await self._may_take(route):
                 continue
-            try:
-                (message,) = await fetch(subscription, 1, FETCH_SECONDS)
-            except TimeoutError:
-                info = await subscription.consumer_info()
-                if info.num_pending:
-                    return (
-                        False  # nats-py's issue 504: messages wait, and the subscription is silent
-                    )
-                if not info.num_ack_pending and not self.under_way:
-                    return True
-                continue
-            task = asyncio.create_task(self._one(message))
-            self.under_way.add(task)
-            task.add_done_callback(self.under_way.discard)
+            fetched = await pull.fetch(1, FETCH_SECONDS)
+            if not fetched and not self.under_way and await self._is_empty():
+                return True
+            for message in fetched:
+                task = asyncio.create_task(self._one(message))
+                self.under_way.add(task)
+                task.add_done_callback(self.under_way.discard)
+
+    async def _is_empty(self) -> bool:
+        info = await self.bus.jetstream.consumer_info(events.STREAM_DELIVERY, self.consumer)
+        return not info.num_pending and not info.num_ack_pending
 
     async def _may_take(self, route: Route | None) -> bool:
         """Say whether there is room for one more; wait a little where there is not."""
@@ -162,18 +158,16 @@ class Lane:
         else:
             await message.nak(delay=outcome.seconds)
 
-    async def _subscribe(self, route: Route | None) -> JetStreamContext.PullSubscription:
+    async def _ensure(self, route: Route | None) -> None:
         wanted = ConsumerConfig(
-            durable_name=f"lane-{self.route_id}",
+            durable_name=self.consumer,
             filter_subject=delivery_subject(self.tenant, self.route_id),
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT_SECONDS,
             max_ack_pending=1 if _order(route) else MOST_WAITING,
             inactive_threshold=FORGOTTEN_AFTER_SECONDS,
         )
-        jetstream = self.bus.jetstream
-        await jetstream.add_consumer(events.STREAM_DELIVERY, wanted)
-        return await jetstream.pull_subscribe_bind(f"lane-{self.route_id}", events.STREAM_DELIVERY)
+        await self.bus.jetstream.add_consumer(events.STREAM_DELIVERY, wanted)
 
     async def _stop(self) -> None:
         await end(self.under_way)

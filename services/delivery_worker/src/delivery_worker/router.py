@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Batch = Sequence[tuple[Message, "Happened | None"]]
 
+LINGER_SECONDS = 0.02
 # One batch at a time is under way, over all replicas: what comes again after a crash comes before what is newer.
 READINGS = Consumer(
     stream=events.STREAM_TELEMETRY,
@@ -37,6 +38,7 @@ READINGS = Consumer(
     batch=200,
     max_ack_pending=200,
     fetch_seconds=1.0,
+    linger_seconds=LINGER_SECONDS,
     only_new=True,
 )
 HAPPENED = Consumer(
@@ -46,6 +48,7 @@ HAPPENED = Consumer(
     batch=50,
     max_ack_pending=50,
     fetch_seconds=1.0,
+    linger_seconds=LINGER_SECONDS,
     only_new=True,
 )
 

@@ -86,7 +86,11 @@ class Turns:
 
 async def _whole(closing: Coroutine[None, None, None]) -> None:
     """Finish, whoever cancels meanwhile: an orderly stop that is hurried would cost the next one six seconds."""
-    task = asyncio.create_task(closing)
+    task, cancelled = asyncio.create_task(closing), False
     while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
