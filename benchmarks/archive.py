@@ -27,7 +27,7 @@ from ui_iot.archive_tables import TABLES
 
 if TYPE_CHECKING:
     from ui_iot.archive_store import Page
-    from ui_iot.archive_tables import Table
+    from ui_iot.archive_table import Table
 
 ROWS = 1_000_000
 SMALL = 50_000

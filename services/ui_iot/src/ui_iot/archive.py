@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pulse_common.clock import Clock
     from ui_iot.archive_store import Page
-    from ui_iot.archive_tables import Table
+    from ui_iot.archive_table import Table
 
 FORMAT = "pulse-tenant-archive/1"
 MEDIA_TYPE = "application/x-tar"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pulse_common.tenancy import TenantTx, Tx
-    from ui_iot.archive_tables import Table
+    from ui_iot.archive_table import Table
 
 MOST_ROWS = 5000
 MOST_BYTES = 4 * 1024 * 1024

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pulse_common.clock import Clock
     from pulse_common.tenancy import Database, OperatorTx
     from ui_iot.archive_store import Known, Page
-    from ui_iot.archive_tables import Table
+    from ui_iot.archive_table import Table
     from ui_iot.operator_changes import OperatorChanges
     from ui_iot.operators import Operator
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pulse_common.identity import Principal, TenantId
     from pulse_common.tenancy import Database
     from ui_iot.archive_store import Known, Page
-    from ui_iot.archive_tables import Table
+    from ui_iot.archive_table import Table
     from ui_iot.callers import Callers
 
 PAGE = "/archive"

@@ -1,0 +1,18 @@
+"""One table of a tenant's archive: what is taken of it, in which order, and who may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, LiteralString
+
+Reach = Literal["telemetry", "secrets", "metadata", "platform", "tenant"]
+"""What an operator needs to take it for the tenant: a grant of that scope (where the tenant demands one), nothing
+(``platform``: the platform's own record of the tenant), or it is the tenant's alone to take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: LiteralString
+    reach: Reach
+    key: tuple[LiteralString, ...]
+    columns: LiteralString
