@@ -100,7 +100,8 @@ def parse_rule(value: object, names: Mapping[str, str]) -> Rule:
 
 
 def parse_topics(value: dict[str, object], names: Mapping[str, str]) -> tuple[str, ...]:
-    topics = value["topics"] if "topics" in value else [value.get("topic")]
+    # With both, EMQX goes by the one.
+    topics = [value.get("topic")] if "topic" in value or "topics" not in value else value["topics"]
     if not isinstance(topics, list):
         raise BadRule("topics is not a list")
     if not all(isinstance(topic, str) for topic in topics):
