@@ -11,7 +11,7 @@ import pytest
 import provision_api.routes
 import ui_iot.routes
 from pulse_common.http import Guarded
-from pulse_local.seed import ACME
+from pulse_local.seed import ACME, GLOBEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,11 @@ BODIES: dict[str, dict[str, dict[str, str]]] = {
     "/devices/{device_id}/tokens": {"data": {"days": "90"}},
     "/devices/{device_id}/tokens/permit": {"data": {"allowed": "no"}},
     "/devices/{device_id}/tokens/{token_id}/revoke": {"data": {}},
+    "/devices/{device_id}/rescue": {"data": {}},
+    "/devices/{device_id}/rescue/close": {"data": {}},
+    "/devices/{device_id}/transfer": {"data": {"offered_to": GLOBEX}},
+    "/api/v2/devices/{device_id}/rescue": {"json": {}},
+    "/api/v2/devices/{device_id}/transfer": {"json": {"offered_to": GLOBEX}},
     "/api/v2/devices/{device_id}/revoke": {"json": {"reason": "keyCompromise"}},
     "/api/v2/devices/{device_id}/commands": {"json": {"name": "open-valve"}},
     "/api/v2/devices/{device_id}/dry-run": {"json": {"action": "publish", "topic": "a"}},
@@ -40,8 +45,14 @@ BODIES: dict[str, dict[str, dict[str, str]]] = {
 #: What a reading route must be asked besides.
 QUERIES = {"/api/v2/devices/{device_id}/readings/buckets": {"metric": "load"}}
 
-#: Names a thing of the device besides, which the tests of its own service make.
-NAMES_MORE = {"/devices/{device_id}/tokens/{token_id}/revoke"}
+#: Names a thing of the device besides, or is for devices in another state, which the tests of its own service make.
+NAMES_MORE = {
+    "/devices/{device_id}/tokens/{token_id}/revoke",
+    "/devices/{device_id}/rescue",
+    "/api/v2/devices/{device_id}/rescue",
+    "/devices/{device_id}/transfer",
+    "/api/v2/devices/{device_id}/transfer",
+}
 
 
 class Unused(int):

@@ -20,6 +20,7 @@ def add_certificate(
     revoked_at: datetime | None = None,
     after_ms: int | None = None,
     created_at: datetime | None = None,
+    ends: datetime | None = None,
 ) -> None:
     cut_at = revoked_at + timedelta(milliseconds=after_ms) if revoked_at and after_ms else None
     rig.superuser.execute(
@@ -28,7 +29,7 @@ def add_certificate(
                                   public_key_sha256, certificate_der, not_before, not_after, status, revoked_at,
                                   revocation_reason, session_cut_at, created_at)
         VALUES (%(tenant)s, %(id)s, %(device)s, %(issuer)s, %(serial_number)s, %(hash)s, %(hash)s, '',
-                %(now)s, %(now)s + interval '90 days', %(status)s, %(revoked_at)s, %(reason)s, %(cut_at)s,
+                %(ends)s - interval '90 days', %(ends)s, %(status)s, %(revoked_at)s, %(reason)s, %(cut_at)s,
                 %(created_at)s)
         """,
         {
@@ -38,7 +39,7 @@ def add_certificate(
             "issuer": _issuer(rig),
             "serial_number": serial_number,
             "hash": os.urandom(32),
-            "now": rig.now,
+            "ends": ends or rig.now + timedelta(days=90),
             "status": "revoked" if revoked_at else "valid",
             "revoked_at": revoked_at,
             "reason": "superseded" if revoked_at else None,

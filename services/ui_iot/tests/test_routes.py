@@ -123,6 +123,22 @@ FOR_ADMINISTRATORS |= {
     "PUT /api/v2/alert-rules/{rule_id}",
     "DELETE /api/v2/alert-rules/{rule_id}",
 }
+FOR_ADMINISTRATORS |= {
+    # What ends and moves.
+    "POST /devices/{device_id}/rescue",
+    "POST /devices/{device_id}/rescue/close",
+    "POST /devices/{device_id}/transfer",
+    "GET /transfers",
+    *(f"POST /transfers/{{transfer_id}}/{verb}" for verb in ("withdraw", "accept", "decline")),
+    "POST /api/v2/devices/{device_id}/rescue",
+    "DELETE /api/v2/devices/{device_id}/rescue",
+    "POST /api/v2/devices/{device_id}/transfer",
+    "GET /api/v2/transfers",
+    *(
+        f"POST /api/v2/transfers/{{transfer_id}}/{verb}"
+        for verb in ("withdraw", "accept", "decline")
+    ),
+}
 CONSOLE_TENANT, API_TENANT = "/operator/tenants/{tenant_id}", "/api/v2/operator/tenants/{tenant_id}"
 FOR_OPERATOR_ADMINS = {
     "POST /operator/tenants",
@@ -188,6 +204,8 @@ FOR_TENANTS = FOR_ADMINISTRATORS | {
     "GET /api/v2/devices/{device_id}/telemetry",
     "GET /devices/{device_id}/refusals",
     "GET /findings",
+    "GET /expiring",
+    "GET /api/v2/expiring",
     "GET /messages",
     "GET /devices/{device_id}/messages",
     "GET /api/v2/devices/{device_id}/readings",

@@ -15,6 +15,8 @@ from ui_iot.gate_operations import gate_operations
 from ui_iot.group_api import GroupApi
 from ui_iot.group_operations import group_operations
 from ui_iot.group_work import GroupWork
+from ui_iot.handover_api import HandoverApi
+from ui_iot.handover_operations import handover_operations
 from ui_iot.openapi import describe
 from ui_iot.operations import Operation
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
@@ -53,6 +55,7 @@ def api_endpoints(
         *operations(api, changes),
         *gate_operations(gate),
         *telemetry_operations(over_time),
+        *handover_operations(HandoverApi(db=api.db, bus=api.bus, clock=api.clock)),
     ]
     offered = [
         *about_devices,

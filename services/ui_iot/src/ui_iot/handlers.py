@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from pulse_common import events
 from pulse_common.errors import Malformed, NotFound
 from pulse_common.ids import parse_id
-from ui_iot import cookies, history, people, rendering, store, token_store
+from ui_iot import cookies, handover_store, history, people, rendering, store, token_store
 from ui_iot.forms import read_form
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Pages:
             made = await self.bus.call(call, events.CreateDeviceReply)
         except Malformed as error:
             return await self._new_device_form(request, principal, name=name, error=error.message)
-        return self._show_once(made.device_id, made.token, made.expires_at)
+        return self.show_once(made.device_id, made.token, made.expires_at)
 
     async def new_token(self, request: Request, principal: Principal) -> Response:
         device = await self._device(request, principal)
@@ -78,7 +78,7 @@ class Pages:
             request_id=request_id(),
         )
         minted = await self.bus.call(call, events.MintTokenReply)
-        return self._show_once(device.id, minted.token, minted.expires_at)
+        return self.show_once(device.id, minted.token, minted.expires_at)
 
     async def enrol(self, request: Request, principal: Principal) -> Response:
         device = await self._device(request, principal)
@@ -104,6 +104,8 @@ class Pages:
             acts = await store.recent_acts(tx, device.id, EVENTS_SHOWN)
             now = self.clock()
             tokens = await token_store.find_permission(tx, device.id, now)
+            rescue = await handover_store.find_rescue(tx, device.id, now)
+            given = await handover_store.list_given(tx, now, device.id)
         certificate = device.certificate
         context: dict[str, object] = {
             "device": {**self._row(device), "cut_off": device.cut_off()},
@@ -118,6 +120,8 @@ class Pages:
                 "revocation_reason": certificate.revocation_reason,
             },
             "tokens": tokens,
+            "rescue": rescue,
+            "transfer": given[0] if given else None,
             "events": history.lines(acts, principal),
             "error": None,
         }
@@ -157,7 +161,7 @@ class Pages:
         status = 200 if error is None else 400
         return rendering.page(request, "device_new.html", {"name": name, "error": error}, status)
 
-    def _show_once(self, device_id: UUID, token: str, expires_at: datetime) -> Response:
+    def show_once(self, device_id: UUID, token: str, expires_at: datetime) -> Response:
         response = RedirectResponse(f"/devices/{device_id}/enrol", 303)
         value = {
             "device_id": str(device_id),

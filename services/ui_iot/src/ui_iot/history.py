@@ -25,6 +25,14 @@ _WORDS: dict[str, tuple[str, Tone]] = {
     "device_token.permit": ("Tokens for the broker allowed or forbidden", ""),
     "device_token.mint": ("Token for the broker made", ""),
     "device_token.revoke": ("Token for the broker revoked", "bad"),
+    "device.rescue_open": ("Rescue approved", ""),
+    "device.rescue_close": ("Approval of a rescue taken back", ""),
+    "device.rescue": ("Rescued: the next certificate for the same key", "good"),
+    "device.transfer_offer": ("Offered to another tenant", ""),
+    "device.transfer_withdraw": ("Offer taken back", ""),
+    "device.transfer_expire": ("Offer expired", ""),
+    "device.transfer_decline": ("Offer declined by the other tenant", ""),
+    "device.transfer_accept": ("Changed its tenant", ""),
     "device.command": ("Command sent", ""),
 }
 

@@ -17,6 +17,8 @@ from ui_iot.audit_operations import audit_pages
 from ui_iot.gate_pages import GatePages
 from ui_iot.group_pages import GroupPages, group_pages
 from ui_iot.group_work import GroupWork
+from ui_iot.handover_api import HandoverApi
+from ui_iot.handover_pages import HandoverPages
 from ui_iot.people import ADMINISTRATORS, ANYBODY, EVERYBODY
 from ui_iot.rendering import STATIC
 from ui_iot.route_pages import RoutePages, route_pages
@@ -81,6 +83,7 @@ def endpoints(
         *_devices(devices.pages),
         *_gate(GatePages(api=devices.gate)),
         *TokenPages(devices.pages).endpoints(),
+        *_handovers(devices),
         *_routes(devices),
         *_groups_and_alerts(devices),
         *telemetry_pages.endpoints(TelemetryApi(db=devices.api.db, clock=devices.api.clock)),
@@ -143,6 +146,11 @@ def _gate(pages: GatePages) -> list[Endpoint]:
         _guarded("GET", f"{DEVICE}/refusals", EVERYBODY, pages.refusals),
         _guarded("GET", "/findings", EVERYBODY, pages.findings),
     ]
+
+
+def _handovers(devices: Devices) -> list[Endpoint]:
+    api = HandoverApi(db=devices.api.db, bus=devices.api.bus, clock=devices.api.clock)
+    return HandoverPages(api=api, pages=devices.pages).endpoints()
 
 
 def _routes(devices: Devices) -> list[Endpoint]:
