@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.deploy.shipped import compose
 
-from mqtt_authz import tokens
+from mqtt_authz import handlers, tokens
 
 _EMQX = Path(__file__).resolve().parents[2] / "deploy" / "emqx"
 # EMQX 5.8.9, measured: any other placeholder in an authentication body silently breaks the rest of it.
@@ -142,6 +143,33 @@ def test_one_slow_answer_delays_nobody_else(conf: str) -> None:
         settings = _settings(_block(conf, opening))
         assert settings["enable_pipelining"] == "1"
         assert int(settings["pool_size"]) >= 16
+
+
+def test_gate_answers_before_the_broker_gives_up(conf: str) -> None:
+    """What the gate refuses for slowness has a reason; a time-out of the broker's has none."""
+    for opening in ("authentication = [", "authorization {"):
+        wait = _settings(_block(conf, opening))["request_timeout"]
+        assert float(wait.removesuffix("s")) > handlers.DECISION_SECONDS
+
+
+@pytest.mark.parametrize("zone", ["device", "device_token"])
+def test_devices_have_no_way_to_name_many_topics_at_once(conf: str, zone: str) -> None:
+    mqtt = _settings(_block(_block(conf, f"zones.{zone} {{"), "mqtt {"))
+
+    for kind in ("wildcard", "shared", "exclusive"):
+        assert mqtt[f"{kind}_subscription"] == "false"
+    # A retained message without an attribute of its tenant's would be everybody's: no listener rewrites topics.
+    assert "mountpoint =" not in conf.replace('mountpoint = "${mountpoint}"', "")
+
+
+def test_only_ports_for_devices_are_published(conf: str) -> None:
+    """The dashboard and the port of ingest_worker stay inside, whatever they bind to."""
+    bound = re.search(r"dashboard \{ listeners\.http \{ bind = (\d+) \} \}", conf)
+    published = {str(port).rsplit(":", 1)[-1] for port in compose()["services"]["emqx"]["ports"]}
+
+    assert bound is not None
+    assert published == {"8883", "8884", "9001"}
+    assert bound[1] not in published
 
 
 def test_the_crl_cache_has_room_and_is_refreshed_often(conf: str) -> None:

@@ -46,7 +46,7 @@ _ALLOWED = {
     for question in ("mqtt-auth", "mqtt-acl")
 }
 DECISION_SECONDS = 3.0
-"""Less than the broker waits (5 s), so that the refusal is ours, with its reason, and not a time-out."""
+"""Less than the broker waits (4 s: deploy/emqx), so that the refusal is ours, with its reason, and not a time-out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
