@@ -21,7 +21,8 @@ def stripe_server() -> Iterator[Account]:
 @pytest.fixture
 def account(stripe_server: Account) -> Iterator[Account]:
     yield stripe_server
-    stripe_server.set(delay=0.0, late=0.0, fail=0, asked=[], meters={}, sessions={}, features={})
+    nothing: dict[str, object] = {"meters": {}, "sessions": {}, "features": {}, "objects": {}}
+    stripe_server.set(delay=0.0, late=0.0, fail=0, asked=[], sent=[], **nothing)
 
 
 @pytest.fixture

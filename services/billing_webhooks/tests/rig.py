@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import stripe
+from services.billing_webhooks.tests.stripe_spec import FIXTURES, VERSION, example
 from tests.parts import free_port, wait_for_port
 
 from billing_webhooks.app import Parts, build, create_app, load_plans
@@ -121,17 +122,22 @@ def running_account() -> Iterator[Account]:
 def event_body(
     event_type: str, about: Mapping[str, object], *, event_id: str | None = None, **more: object
 ) -> str:
-    """Make an event as Stripe sends it."""
-    envelope: dict[str, object] = {
+    """Make an event as Stripe sends it: its object and its envelope follow Stripe's OpenAPI.
+
+    One of an older ``api_version`` follows an older document, and is taken as it is.
+    """
+    is_older = more.get("api_version", VERSION) != VERSION
+    found = dict(about) if is_older else example(str(about["object"]), **about)
+    envelope = {
         "id": event_id or f"evt_{uuid4().hex}{next(_numbers)}",
-        "object": "event",
-        "api_version": "2025-03-31.basil",
+        "api_version": VERSION,
         "created": int(time.time()),
         "livemode": False,
         "type": event_type,
-        "data": {"object": about},
+        "data": {"object": found},
+        **more,
     }
-    return json.dumps({**envelope, **more})
+    return json.dumps(example("event", **envelope))
 
 
 def subscription_event(
@@ -140,15 +146,37 @@ def subscription_event(
     event_type: str = "customer.subscription.updated",
     **more: Any,  # noqa: ANN401
 ) -> str:
-    """Make an event whose payload lies about everything but the ids."""
-    about = {
-        "id": subscription,
+    """Make an event that points at a subscription, whose payload lies about everything but the ids."""
+    about = pointing(event_type, subscription, customer)
+    return event_body(event_type, about, **more)
+
+
+def pointing(event_type: str, subscription: str, customer: str) -> dict[str, Any]:
+    """Give the object of such an event."""
+    kind, _, _ = event_type.rpartition(".")
+    if kind == "invoice":
+        details = {"subscription": subscription, "metadata": None}
+        parent = {
+            "type": "subscription_details",
+            "quote_details": None,
+            "subscription_details": details,
+        }
+        return {"object": "invoice", "id": "in_7", "customer": customer, "parent": parent}
+    if kind == "checkout.session":
+        return {"object": kind, "customer": customer, "subscription": subscription}
+    if kind == "charge.dispute":
+        return {"object": "dispute", "id": "dp_1", "charge": "ch_1"}
+    if kind == "customer":
+        return {"object": "customer", "id": customer}
+    items = json.loads(json.dumps(FIXTURES["subscription"]["items"]))
+    items["data"][0]["price"]["id"] = "price_business"
+    return {
         "object": "subscription",
+        "id": subscription,
         "customer": customer,
         "status": "active",
-        "items": {"data": [{"price": {"id": "price_business"}}]},
+        "items": items,
     }
-    return event_body(event_type, about, **more)
 
 
 def sign(body: str, secret: str = CURRENT, age: int = 0) -> bytes:

@@ -1,13 +1,15 @@
 """localstripe on loopback (by itself it listens on every interface), with what it lacks: ``stripe_server.py PORT``.
 
-It knows no Checkout, portal, meters or entitlements; those are answered here in the shapes that Stripe documents.
+It knows no Checkout, portal, meters or entitlements; those are answered here with Stripe's own examples of them.
 Under ``/_config/test`` a test changes what the account holds, or makes Stripe fail.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -16,6 +18,7 @@ from localstripe import resources, server, webhooks  # type: ignore[import-untyp
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+FIXTURES = json.loads(Path(__file__).with_name("stripe_openapi.json").read_text())["fixtures"]
 state: dict[str, Any] = {
     "delay": 0.0,
     "late": 0.0,
@@ -24,6 +27,10 @@ state: dict[str, Any] = {
     "meters": {},
     "sessions": {},
     "features": {},
+    # Objects by their path, to be answered as they are.
+    "objects": {},
+    # What was sent: method and path, and the names of the parameters.
+    "sent": [],
 }
 
 
@@ -38,9 +45,13 @@ async def trouble(
     if request.path.startswith("/_config/test"):
         return await handler(request)
     state["asked"].append(f"{request.method} {request.path}")
+    names = sorted(await form(request) if request.method == "POST" else request.query)
+    state["sent"].append([f"{request.method.lower()} {request.path}", names])
     await asyncio.sleep(state["delay"])
     if state["fail"]:
         return web.json_response({"error": {"type": "api_error"}}, status=state["fail"])
+    if request.path in state["objects"]:
+        return web.json_response(state["objects"][request.path])
     late = state["late"] if request.method == "GET" else 0.0
     answer = await handler(request)
     # What was true when it was asked arrives when it may be true no more.
@@ -54,11 +65,12 @@ async def form(request: web.Request) -> dict[str, Any]:
 
 async def make_session(request: web.Request) -> web.Response:
     data = await form(request)
+    kept = ("mode", "customer", "client_reference_id", "success_url", "cancel_url")
     session = {
+        **FIXTURES["checkout.session"],
         "id": f"cs_test_{len(state['sessions'])}",
-        "object": "checkout.session",
         "subscription": None,
-        **data,
+        **{name: data[name] for name in kept},
     }
     session["url"] = f"https://checkout.stripe.com/c/pay/{session['id']}"
     state["sessions"][session["id"]] = session
@@ -72,18 +84,26 @@ async def get_session(request: web.Request) -> web.Response:
 
 async def make_portal(request: web.Request) -> web.Response:
     data = await form(request)
-    return web.json_response({"url": "https://billing.stripe.com/p/session/1", **data})
+    session = {
+        **FIXTURES["billing_portal.session"],
+        "url": "https://billing.stripe.com/p/session/1",
+    }
+    kept = {name: data[name] for name in ("customer", "return_url")}
+    return web.json_response({**session, **kept})
 
 
 async def make_meter_event(request: web.Request) -> web.Response:
     data = await form(request)
     state["meters"].setdefault(data["identifier"], data)
-    return web.json_response({"object": "billing.meter_event", **data})
+    made = {"timestamp": int(data["timestamp"]), "identifier": data["identifier"]}
+    named = {"event_name": data["event_name"], "payload": data["payload"]}
+    return web.json_response({**FIXTURES["billing.meter_event"], **named, **made})
 
 
 async def active_entitlements(request: web.Request) -> web.Response:
     keys = state["features"].get(request.query["customer"], [])
-    data = [{"id": f"ent_{key}", "lookup_key": key} for key in keys]
+    one = FIXTURES["entitlements.active_entitlement"]
+    data = [{**one, "id": f"ent_{key}", "lookup_key": key} for key in keys]
     return web.json_response({"object": "list", "data": data, "has_more": False})
 
 

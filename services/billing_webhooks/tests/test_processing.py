@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from services.billing_webhooks.tests.rig import event_body, open_billing, subscription_event
+from services.billing_webhooks.tests.stripe_spec import example
 
 if TYPE_CHECKING:
     import psycopg
@@ -260,8 +261,10 @@ async def test_a_checkout_may_confirm_its_tenant_and_never_choose_one(billing: B
     victim = billing.make_tenant()
     subscription = billing.account.subscribe(customer)
     session = {"customer": customer, "subscription": subscription}
-    right = {"id": "cs_1", "client_reference_id": str(tenant), **session}
-    wrong = {"id": "cs_2", "client_reference_id": str(victim), **session}
+    right, wrong = (
+        example("checkout.session", id=name, client_reference_id=str(named), **session)
+        for name, named in (("cs_1", tenant), ("cs_2", victim))
+    )
     billing.account.set(sessions={"cs_1": right, "cs_2": wrong})
     about = {"object": "checkout.session", "customer": customer}
 
@@ -278,12 +281,13 @@ async def test_a_checkout_may_confirm_its_tenant_and_never_choose_one(billing: B
 async def test_an_invoice_refreshes_its_subscription(billing: Billing, by: str) -> None:
     tenant, customer, subscription = await billing.make_subscriber()
     billing.account.change_plan(subscription, "price_business")
-    pointer: dict[str, object] = {"subscription": subscription}
+    about: dict[str, object] = {"id": "in_1", "object": "invoice", "customer": customer}
+    about["subscription"] = subscription
+    body = event_body("invoice.paid", about, api_version="2024-06-20")
     if by == "parent":
-        pointer = {"parent": {"subscription_details": pointer}}
-    about = {"id": "in_1", "object": "invoice", "customer": customer, **pointer}
+        body = subscription_event(subscription, customer, "invoice.paid")
 
-    await billing.send(event_body("invoice.paid", about))
+    await billing.send(body)
 
     assert billing.held(tenant) == ("business", "full", 1000)
 
@@ -308,9 +312,9 @@ async def test_a_deleted_customer_ends_its_plan_and_makes_room_for_the_next(
 async def test_features_come_from_stripe(billing: Billing) -> None:
     tenant, customer, _ = await billing.make_subscriber()
     billing.account.set(features={customer: ["journeys", "webhooks"]})
-    about = {"object": "entitlements.active_entitlement_summary", "customer": customer}
+    summary = {"object": "entitlements.active_entitlement_summary", "customer": customer}
 
-    await billing.send(event_body("entitlements.active_entitlement_summary.updated", about))
+    await billing.send(event_body("entitlements.active_entitlement_summary.updated", summary))
 
     found = billing.all("SELECT features FROM billing_entitlements WHERE tenant_id = %s", tenant)
     assert found == [(["journeys", "webhooks"],)]
@@ -336,17 +340,18 @@ async def test_what_people_should_hear_is_told_once(
     billing: Billing, event_type: str, kind: str
 ) -> None:
     tenant, customer, subscription = await billing.make_subscriber()
-    about = {"id": "in_7", "object": "invoice", "customer": customer, "subscription": subscription}
 
     for _ in range(2):
-        await billing.send(event_body(event_type, about))
+        await billing.send(subscription_event(subscription, customer, event_type))
 
     assert billing.notices(tenant) == [kind]
 
 
 async def test_a_dispute_is_told_to_whom_its_charge_belongs(billing: Billing) -> None:
     tenant, customer, _ = await billing.make_subscriber()
-    about = {"id": "dp_1", "object": "dispute", "charge": "ch_x", "customer": customer}
+    charge = example("charge", id="ch_x", customer=customer)
+    billing.account.set(objects={"/v1/charges/ch_x": charge})
+    about = {"id": "dp_1", "object": "dispute", "charge": "ch_x"}
 
     assert await billing.send(event_body("charge.dispute.created", about)) == 200
 
