@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ui_iot.operator_api import OperatorApi
     from ui_iot.operator_job_doors import JobDoors
     from ui_iot.operator_pages import OperatorPages
+    from ui_iot.operator_rollovers import RolloverDoors
 
     Handler = Callable[[Request, Principal], Awaitable[Response]]
 
@@ -42,6 +43,7 @@ def operator_endpoints(
     pages: OperatorPages,
     api: OperatorApi,
     jobs: JobDoors,
+    rollovers: RolloverDoors,
     also: Sequence[Operation],
 ) -> list[Endpoint]:
     """Make the routes; the document describes ``also`` too, which others serve."""
@@ -49,6 +51,7 @@ def operator_endpoints(
         *_tenant_operations(access),
         *_reading(api),
         *jobs.operations(),
+        *rollovers.operations(),
         *_changing(api),
     ]
     document = Open(
@@ -61,6 +64,7 @@ def operator_endpoints(
         *_tenant_pages(access),
         *_console(pages),
         *jobs.pages(pages),
+        *rollovers.pages(pages),
         document,
         *(operation.endpoint() for operation in offered),
     ]

@@ -15,6 +15,7 @@ from ui_iot.operator_export import OperatorExport
 from ui_iot.operator_job_doors import JobDoors
 from ui_iot.operator_jobs import OperatorJobs
 from ui_iot.operator_pages import OperatorPages
+from ui_iot.operator_rollovers import RolloverDoors
 from ui_iot.operator_routes import operator_endpoints
 from ui_iot.operator_who import Reasons
 from ui_iot.operators import Operators
@@ -57,6 +58,7 @@ def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endp
             JobDoors(
                 jobs=OperatorJobs(db=made.operator_db, streams=Streams(made.bus)), reasons=reasons
             ),
+            RolloverDoors(bus=made.bus, reasons=reasons, callers=callers),
             billing_api.operations(billing_api.BillingApi(made.bus)),
         ),
         *operator_billing.endpoints(made.bus, pages),
