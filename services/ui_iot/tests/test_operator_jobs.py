@@ -108,16 +108,22 @@ async def test_role_of_this_page_cannot_read_what_a_route_says(rig: Rig, column:
 
 
 async def test_each_tenant_on_the_page_is_told(rig: Rig, acme: UUID) -> None:
-    add_route(rig, acme)
+    globex = rig.tenant("Globex")
+    add_route(rig, acme, status="disabled")
+    add_route(rig, globex, status="disabled")
     olivia = Person(rig, "operator")
 
-    await deliveries(olivia, tenant_id=str(acme))
+    shown = await deliveries(olivia, state="disabled")
+    rig.superuser.execute("DELETE FROM routes WHERE status = 'disabled'")
 
+    assert {route["tenant_id"] for route in shown} == {str(acme), str(globex)}
     told = rig.superuser.execute(
-        "SELECT reason, details ->> 'purpose' FROM audit_log WHERE tenant_id = %s AND actor_id = %s",
-        [acme, olivia.subject],
+        "SELECT tenant_id, reason, details ->> 'purpose' FROM audit_log"
+        " WHERE tenant_id = ANY (%s) AND actor_id = %s",
+        [[acme, globex], olivia.subject],
     ).fetchall()
-    assert told == [("ticket 12", "look after deliveries")]
+    assert {row[0] for row in told} == {acme, globex}
+    assert {row[1:] for row in told} == {("ticket 12", "look after deliveries")}
 
 
 async def test_pages_meet_every_route_once_and_states_narrow_them(rig: Rig, acme: UUID) -> None:
