@@ -8,7 +8,14 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pulse_device.app import RunOptions, Terminal, enroll_command, run_command, status_command
+from pulse_device.app import (
+    RunOptions,
+    Terminal,
+    enroll_command,
+    rescue_command,
+    run_command,
+    status_command,
+)
 from pulse_device.arguments import TOKEN_VARIABLE, parser
 from pulse_device.directory import DeviceDirectory
 from pulse_device.enrolment import refuse_existing
@@ -68,8 +75,11 @@ def _run(terminal: Terminal, given: argparse.Namespace) -> int:
                 protocol=given.protocol,
                 exit_when_refused=given.exit_when_refused,
                 trust_interval_seconds=given.trust_interval,
+                server_ca=given.ca,
             )
             return run_command(terminal, directory=directory, options=options)
+        case "rescue":
+            return rescue_command(terminal, directory=directory, ca_file=given.ca)
         case _:
             show = "json" if given.json else "text"
             return status_command(terminal, directory=directory, show=show)

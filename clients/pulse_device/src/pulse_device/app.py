@@ -1,4 +1,4 @@
-"""The three commands, put together from their parts."""
+"""The four commands, put together from their parts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pulse_device.mqtt_client import make_client
 from pulse_device.outbox import Outbox
 from pulse_device.provisioning import parse_server, server_tls
 from pulse_device.renewal import Renewal
+from pulse_device.rescue import Rescuer, rescue
 from pulse_device.running import Parts, Runner
 from pulse_device.sampling import Sampler
 from pulse_device.sources import LineSource, MachineSource, Source, SourceThread
@@ -61,6 +62,8 @@ class RunOptions:
     protocol: str
     exit_when_refused: bool
     trust_interval_seconds: float
+    server_ca: Path | None = None
+    """Who signed the server's certificate, for a rescue; the system's authorities when None."""
 
 
 def enroll_command(
@@ -81,6 +84,13 @@ def enroll_command(
         f"enrolled device {enrolled.name.device_id} of tenant {enrolled.name.tenant_id} "
         f"until {until} in {directory.path}\n"
     )
+    return GOOD
+
+
+def rescue_command(terminal: Terminal, *, directory: DeviceDirectory, ca_file: Path | None) -> int:
+    lifetime = rescue(directory=directory, tls=server_tls(ca_file), now=terminal.clock())
+    directory.commit_next()
+    terminal.stdout.write(f"rescued until {timestamp(lifetime.not_after)} in {directory.path}\n")
     return GOOD
 
 
@@ -131,6 +141,14 @@ def run_command(terminal: Terminal, *, directory: DeviceDirectory, options: RunO
             waker=waker,
             journal=journal,
             renewal=renewal,
+            rescuer=Rescuer(
+                directory=directory,
+                ca_file=options.server_ca,
+                renewal=renewal,
+                journal=journal,
+                clock=terminal.clock,
+                fraction=fraction,
+            ),
             clock=terminal.clock,
             fraction=fraction,
             backoff=Backoff(),

@@ -16,6 +16,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_enroll(commands)
     _add_run(commands)
+    rescue = commands.add_parser(
+        "rescue", help="get the next certificate after the last has expired, where it is allowed"
+    )
+    _add_server_ca(rescue)
+    _add_directory(rescue)
     status = commands.add_parser("status", help="show who this device is and until when")
     _add_directory(status)
     status.add_argument("--json", action="store_true", help="print JSON")
@@ -30,9 +35,7 @@ def _add_enroll(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="T",
         help=f"enrolment token; - reads it from stdin; without it {TOKEN_VARIABLE} is used",
     )
-    enroll.add_argument(
-        "--ca", type=Path, metavar="FILE", help="PEM file of the CA to trust for the server"
-    )
+    _add_server_ca(enroll)
     enroll.add_argument(
         "--force", action="store_true", help="replace a device that is enrolled here"
     )
@@ -42,6 +45,7 @@ def _add_enroll(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = commands.add_parser("run", help="connect and publish readings")
     _add_directory(run)
+    _add_server_ca(run)
     run.add_argument(
         "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="time between readings"
     )
@@ -58,6 +62,12 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default=3600.0,
         metavar="SECONDS",
         help="time between two reports of the authorities that are known here",
+    )
+
+
+def _add_server_ca(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--ca", type=Path, metavar="FILE", help="PEM file of the CA to trust for the server"
     )
 
 

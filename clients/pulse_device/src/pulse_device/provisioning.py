@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LARGEST_ANSWER = 262_144
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 PATH = "/api/v1/provision/enroll"
+RESCUE_PATH = "/api/v1/provision/rescue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,24 @@ def server_tls(ca_file: Path | None) -> ssl.SSLContext:
 def request_certificate(
     *, server: str, token: str, request_pem: str, tls: ssl.SSLContext
 ) -> Enrolment:
+    return _ask(server, PATH, {"token": token, "csr": request_pem}, tls)
+
+
+def request_rescue(
+    *, server: str, certificate_pem: str, request_pem: str, tls: ssl.SSLContext
+) -> Enrolment:
+    """Ask for the next certificate after one that has expired, for its key."""
+    return _ask(server, RESCUE_PATH, {"certificate": certificate_pem, "csr": request_pem}, tls)
+
+
+def _ask(server: str, path: str, body: dict[str, str], tls: ssl.SSLContext) -> Enrolment:
     # Redirects are not followed, so that the token cannot be sent elsewhere, and an answer in an
     # encoding is not decoded, so that a small one cannot become a huge one.
     headers = {"accept-encoding": "identity", "accept": "application/json"}
-    body = {"token": token, "csr": request_pem}
     try:
         with (
             httpx2.Client(verify=tls, timeout=TIMEOUT, follow_redirects=False) as client,
-            client.stream("POST", server + PATH, json=body, headers=headers) as response,
+            client.stream("POST", server + path, json=body, headers=headers) as response,
         ):
             status, content = response.status_code, _read_bounded(response)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:

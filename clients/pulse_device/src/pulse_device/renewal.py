@@ -96,6 +96,15 @@ class Renewal:
             self._has_next = False
             self.prepare()
 
+    @property
+    def has_next(self) -> bool:
+        return self._has_next
+
+    def found_next(self) -> None:
+        """Another way than ours has brought the next pair: it is to be tried first."""
+        self._has_next = self._prefer_next = True
+        self._failures, self._try_at = 0, 0.0
+
     def connected(self) -> None:
         """The broker has let us in: a renewed pair has proved itself."""
         if not self._with_next:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pulse_device.link import Link
     from pulse_device.outbox import Outbox
     from pulse_device.renewal import Renewal
+    from pulse_device.rescue import Rescuer
     from pulse_device.sources import SourceThread
     from pulse_device.wake import Waker
 
@@ -36,6 +37,7 @@ class Parts:
     waker: Waker
     journal: Journal
     renewal: Renewal
+    rescuer: Rescuer
     clock: Callable[[], datetime]
     fraction: Callable[[], float]
     backoff: Backoff
@@ -64,6 +66,7 @@ class Runner:
         try:
             while not self._leaving():
                 self._warn_about_certificate()
+                parts.rescuer.attempt()
                 ended = parts.link.run_once(parts.waker, self._leaving)
                 delay_seconds = self._settle(ended)
                 self._pause(delay_seconds)
