@@ -27,6 +27,10 @@ pytestmark = pytest.mark.integration
 #: A right body for each request that changes a device. A new route needs a line here.
 BODIES: dict[str, dict[str, dict[str, str]]] = {
     "/api/v2/devices/{device_id}": {"json": {"name": "Mine now"}, "headers": {"if-match": "*"}},
+    "/api/v2/devices/{device_id}/profile": {
+        "json": {"profile_id": None},
+        "headers": {"if-match": "*"},
+    },
     "/devices/{device_id}/enrolment-tokens": {"data": {}},
     "/devices/{device_id}/revoke": {"data": {"reason": "keyCompromise"}},
     "/devices/{device_id}/tokens": {"data": {"days": "90"}},

@@ -39,7 +39,32 @@ if TYPE_CHECKING:
     from pulse_common.tenancy import Database
 
 ROUTE_VERBS = ("verify", "test", "pause", "resume", "secret", "replay")
+FLEET_API = "/api/v2/enrolment-profiles/{enrolment_profile_id}"
+IMPORT_API = "/api/v2/imports/{import_id}"
 FOR_ADMINISTRATORS = {
+    # Profiles, fleets and imports.
+    "GET /profiles",
+    "GET /profiles/{profile_id}",
+    "GET /devices/{device_id}/profile",
+    "GET /fleets",
+    "GET /fleets/{enrolment_profile_id}",
+    "GET /imports",
+    "GET /imports/{import_id}",
+    *(f"{method} /api/v2/device-profiles" for method in ("GET", "POST")),
+    *(f"{method} /api/v2/device-profiles/{{profile_id}}" for method in ("GET", "PUT", "DELETE")),
+    "PUT /api/v2/devices/{device_id}/profile",
+    *(f"{method} /api/v2/enrolment-profiles" for method in ("GET", "POST")),
+    *(f"{method} {FLEET_API}" for method in ("GET", "PUT", "DELETE")),
+    *(f"{method} {FLEET_API}/claim-certificates" for method in ("GET", "POST")),
+    "DELETE /api/v2/claim-certificates/{claim_certificate_id}",
+    *(f"{method} {FLEET_API}/hardware" for method in ("GET", "POST")),
+    f"POST {FLEET_API}/hardware/decisions",
+    *(f"{method} /api/v2/imports" for method in ("GET", "POST")),
+    f"GET {IMPORT_API}",
+    f"PUT {IMPORT_API}/content",
+    *(f"POST {IMPORT_API}/{act}" for act in ("start", "cancel", "tokens")),
+    f"GET {IMPORT_API}/problems",
+    f"GET {IMPORT_API}/problems.csv",
     # Routes, which administrators alone see.
     "GET /routes",
     "POST /routes",
@@ -208,6 +233,7 @@ FOR_TENANTS = FOR_ADMINISTRATORS | {
     "GET /devices/{device_id}",
     "GET /api/v2/devices",
     "GET /api/v2/devices/{device_id}",
+    "GET /api/v2/devices/{device_id}/profile",
     "GET /api/v2/devices/{device_id}/telemetry",
     "GET /devices/{device_id}/refusals",
     "GET /findings",

@@ -11,6 +11,8 @@ from ui_iot.alert_operations import alert_operations
 from ui_iot.alert_work import AlertWork
 from ui_iot.audit_operations import audit_operations
 from ui_iot.billing_links import TenantBilling
+from ui_iot.fleet.asking import Asking
+from ui_iot.fleet.operations import fleet_operations
 from ui_iot.gate_operations import gate_operations
 from ui_iot.group_api import GroupApi
 from ui_iot.group_operations import group_operations
@@ -70,6 +72,9 @@ def api_endpoints(
         ),
         *alert_operations(
             AlertApi(work=AlertWork(db=changes.db, bus=changes.bus), once=changes.once)
+        ),
+        *fleet_operations(
+            Asking(db=changes.db, bus=changes.bus, clock=changes.clock, once=changes.once)
         ),
         *billing_operations(
             TenantBillingApi(

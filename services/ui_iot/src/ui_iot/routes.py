@@ -14,6 +14,7 @@ from ui_iot.alert_pages import AlertPages, alert_pages
 from ui_iot.alert_work import AlertWork
 from ui_iot.api_routes import ROOT, api_endpoints
 from ui_iot.audit_operations import audit_pages
+from ui_iot.fleet.pages import FleetPages
 from ui_iot.gate_pages import GatePages
 from ui_iot.group_pages import GroupPages, group_pages
 from ui_iot.group_work import GroupWork
@@ -87,6 +88,7 @@ def endpoints(
         *_routes(devices),
         *_groups_and_alerts(devices),
         *telemetry_pages.endpoints(TelemetryApi(db=devices.api.db, clock=devices.api.clock)),
+        *FleetPages(devices.api.db).endpoints(),
         *_team(people.team_pages),
         *audit_pages(audit),
     ]

@@ -1,0 +1,1 @@
+"""What a tenant's administrators do about many devices: device profiles, enrolment profiles, imports."""
