@@ -32,6 +32,10 @@ def run(environment: dict[str, str]) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def environment(postgres: Postgres, nats_server: Nats) -> dict[str, str]:
+    return environment_of(postgres, nats_server)
+
+
+def environment_of(postgres: Postgres, nats_server: Nats) -> dict[str, str]:
     return {
         "PULSE_ENV": "development",
         "HTTP_PORT": str(free_port()),

@@ -152,6 +152,27 @@ async def test_long_answer_is_cut_and_shown_up_to_a_kibibyte() -> None:
         assert "\x00" not in attempt.body
 
 
+async def test_connections_are_used_again_and_closed_when_nobody_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving() as busy, serving() as quiet:
+        ports = frozenset({busy.port, quiet.port})
+        rules = Rules(schemes=frozenset({"http"}), ports=ports, networks=LOOPBACK)
+        caller = Caller(rules)
+        for _ in range(3):
+            await caller.post(busy.url, {}, b"{}", seconds=5)
+            await caller.post(quiet.url, {}, b"{}", seconds=5)
+        kept = (busy.connections, quiet.connections)
+        monkeypatch.setattr("delivery_worker.connections.KEEP_SECONDS", 0.0)
+        await caller.post(busy.url, {}, b"{}", seconds=5)
+        monkeypatch.undo()
+        await caller.post(quiet.url, {}, b"{}", seconds=5)
+        await caller.close()
+
+    assert kept == (1, 1)
+    assert quiet.connections == 2
+
+
 async def test_silent_endpoint_costs_its_time_and_no_more() -> None:
     async with serving(Endpoint(hangs=True)) as endpoint, calling(endpoint.port) as caller:
         attempt = await caller.post(endpoint.url, {}, b"{}", seconds=0.3)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import httpcore2
 
+from delivery_worker.connections import Connections
 from delivery_worker.sockets import DnsResolver, GuardedNetwork
 from delivery_worker.targets import Rules, TargetRefused, read_target
 
@@ -23,8 +24,6 @@ Stage = Literal["before", "during", "after"]
 
 MOST_SHOWN_BYTES = 1024
 MOST_READ_BYTES = 16 * 1024
-KEPT_CONNECTIONS = 500
-KEEP_SECONDS = 20.0
 _GOOD = range(200, 300)
 
 
@@ -50,16 +49,12 @@ class Caller:
         self, rules: Rules, resolver: Resolver | None = None, trust: ssl.SSLContext | None = None
     ) -> None:
         self._rules = rules
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=trust or ssl.create_default_context(),
-            max_connections=None,
-            max_keepalive_connections=KEPT_CONNECTIONS,
-            keepalive_expiry=KEEP_SECONDS,
-            network_backend=GuardedNetwork(rules, resolver or DnsResolver()),
+        self._connections = Connections(
+            GuardedNetwork(rules, resolver or DnsResolver()), trust or ssl.create_default_context()
         )
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        await self._connections.close()
 
     async def post(
         self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float
@@ -114,7 +109,10 @@ class Caller:
                 **headers,
             }.items()
         )
-        async with self._pool.stream("POST", whole, headers=given, content=body) as response:
+        async with (
+            self._connections.to(target) as pool,
+            pool.stream("POST", whole, headers=given, content=body) as response,
+        ):
             read = bytearray()
             async for part in response.aiter_stream():
                 read += part
