@@ -70,7 +70,7 @@ class FakeProvisioning:
         self._server.server_close()
 
     def answer(self, path: str, body: bytes) -> Answer:
-        if path not in {"/api/v1/provision/enroll", "/api/v1/provision/rescue"}:
+        if path.removeprefix("/api/v1/provision/") not in {"enroll", "fleet/enroll", "rescue"}:
             return 404, {"detail": "no such page"}
         request = json.loads(body)
         self.requests.append(request)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pulse_device.app import (
+    EnrolOptions,
     RunOptions,
     Terminal,
     enroll_command,
@@ -64,9 +65,15 @@ def _run(terminal: Terminal, given: argparse.Namespace) -> int:
             return enroll_command(
                 terminal,
                 directory=directory,
-                server=given.server,
-                token=given.token,
-                ca_file=given.ca,
+                options=EnrolOptions(
+                    server=given.server,
+                    token=given.token,
+                    ca_file=given.ca,
+                    hardware_id=given.hardware_id,
+                    claim_certificate=given.claim_cert,
+                    claim_key=given.claim_key,
+                    wait_seconds=given.wait,
+                ),
             )
         case "run":
             options = RunOptions(

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from pulse_device.backoff import Backoff
 from pulse_device.enrolment import enrol
 from pulse_device.errors import LocalFilesError, NotEnrolledError, UsageError
+from pulse_device.fleet import WithFleet, WithToken, checked_hardware_id
 from pulse_device.identity import broker_tls, load_identity
 from pulse_device.journal import Journal, timestamp
 from pulse_device.link import Link
 from pulse_device.mqtt_client import make_client
 from pulse_device.outbox import Outbox
-from pulse_device.provisioning import parse_server, server_tls
+from pulse_device.provisioning import parse_server, server_tls, show_claim
 from pulse_device.renewal import Renewal
 from pulse_device.rescue import Rescuer, rescue
 from pulse_device.running import Parts, Runner
@@ -66,19 +67,28 @@ class RunOptions:
     """Who signed the server's certificate, for a rescue; the system's authorities when None."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolOptions:
+    """A token, or as one of a fleet a hardware id with its secret (the token) or a claim certificate and key."""
+
+    server: str
+    token: str | None
+    ca_file: Path | None
+    hardware_id: str | None = None
+    claim_certificate: Path | None = None
+    claim_key: Path | None = None
+    wait_seconds: float = 0
+
+
 def enroll_command(
     terminal: Terminal,
     *,
     directory: DeviceDirectory,
-    server: str,
-    token: str | None,
-    ca_file: Path | None,
+    options: EnrolOptions,
 ) -> int:
-    server = parse_server(server)
-    tls = server_tls(ca_file)
-    token = _token(terminal, token)
+    way = _way(terminal, options)
     directory.prepare()
-    enrolled = enrol(directory=directory, server=server, token=token, tls=tls, now=terminal.clock())
+    enrolled = enrol(directory=directory, way=way, clock=terminal.clock)
     until = timestamp(enrolled.lifetime.not_after)
     terminal.stdout.write(
         f"enrolled device {enrolled.name.device_id} of tenant {enrolled.name.tenant_id} "
@@ -179,6 +189,28 @@ def _source(
         topic=name.telemetry_topic,
         journal=journal,
         clock=terminal.clock,
+    )
+
+
+def _way(terminal: Terminal, options: EnrolOptions) -> WithToken | WithFleet:
+    server, tls = parse_server(options.server), server_tls(options.ca_file)
+    claim, key = options.claim_certificate, options.claim_key
+    if (claim is None) != (key is None) or (claim and options.hardware_id is None):
+        raise UsageError("--claim-cert, --claim-key and --hardware-id go together")
+    if options.hardware_id is None:
+        return WithToken(server, _token(terminal, options.token), tls)
+    secret = None
+    if claim and key:
+        show_claim(tls, claim, key)
+    else:
+        secret = _token(terminal, options.token)
+    return WithFleet(
+        server=server,
+        hardware_id=checked_hardware_id(options.hardware_id),
+        tls=tls,
+        secret=secret,
+        wait_seconds=options.wait_seconds,
+        tell=terminal.stderr,
     )
 
 

@@ -35,6 +35,24 @@ def _add_enroll(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="T",
         help=f"enrolment token; - reads it from stdin; without it {TOKEN_VARIABLE} is used",
     )
+    enroll.add_argument(
+        "--hardware-id",
+        metavar="ID",
+        help="enrol as one of a fleet; the token is then this hardware id's secret",
+    )
+    enroll.add_argument(
+        "--claim-cert", type=Path, metavar="FILE", help="the fleet's claim certificate, instead"
+    )
+    enroll.add_argument(
+        "--claim-key", type=Path, metavar="FILE", help="the claim certificate's key"
+    )
+    enroll.add_argument(
+        "--wait",
+        type=_wait,
+        default=86_400.0,
+        metavar="SECONDS",
+        help="how long to wait for an approval",
+    )
     _add_server_ca(enroll)
     enroll.add_argument(
         "--force", action="store_true", help="replace a device that is enrolled here"
@@ -79,6 +97,13 @@ def _add_directory(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where key and certificate are kept (default: ~/.pulse-device)",
     )
+
+
+def _wait(text: str) -> float:
+    seconds = float(text)
+    if not math.isfinite(seconds) or seconds < 0:
+        raise argparse.ArgumentTypeError("0 or more")
+    return seconds
 
 
 def _seconds(text: str) -> float:

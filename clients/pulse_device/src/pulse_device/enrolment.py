@@ -1,4 +1,4 @@
-"""Enrol: make a key, have it certified for one token, and store the result in one step."""
+"""Enrol: make a key, have it certified for what we show, and store the result in one step."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pulse_device.certificates import UntrustedCertificateError, check_issued, l
 from pulse_device.config import Config, config_bytes
 from pulse_device.errors import LocalFilesError, RefusedError
 from pulse_device.keys import certificate_request_pem, new_key_pem, parse_key
-from pulse_device.provisioning import pem_of, request_certificate
+from pulse_device.provisioning import pem_of
 
 if TYPE_CHECKING:
-    import ssl
+    from collections.abc import Callable
     from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from pulse_device.certificates import Lifetime
     from pulse_device.directory import DeviceDirectory
+    from pulse_device.fleet import WithFleet, WithToken
     from pulse_device.names import DeviceName
     from pulse_device.provisioning import Enrolment
 
@@ -40,21 +41,18 @@ def refuse_existing(directory: DeviceDirectory) -> None:
 def enrol(
     *,
     directory: DeviceDirectory,
-    server: str,
-    token: str,
-    tls: ssl.SSLContext,
-    now: datetime,
+    way: WithToken | WithFleet,
+    clock: Callable[[], datetime],
 ) -> Enrolled:
     """Raise a DeviceError on refusal; the key stays, so that another attempt uses the same one."""
     key = _pending_key(directory)
-    answer = request_certificate(
-        server=server, token=token, request_pem=certificate_request_pem(key), tls=tls
-    )
+    answer = way.ask(certificate_request_pem(key))
     try:
-        check_issued(leaf=answer.leaf, chain=answer.chain, key=key, name=answer.name, now=now)
+        # By the time of the answer: an approval may have taken a while.
+        check_issued(leaf=answer.leaf, chain=answer.chain, key=key, name=answer.name, now=clock())
     except UntrustedCertificateError as error:
         raise RefusedError(f"the server's certificate for us is wrong: {error}") from error
-    _store(directory, server, answer)
+    _store(directory, way.server, answer)
     return Enrolled(name=answer.name, lifetime=lifetime_of(answer.leaf))
 
 

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 LARGEST_ANSWER = 262_144
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 PATH = "/api/v1/provision/enroll"
+FLEET_PATH = "/api/v1/provision/fleet/enroll"
 RESCUE_PATH = "/api/v1/provision/rescue"
+
+
+class HeldError(Exception):
+    """Somebody has to approve it; the server says when to ask again."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,14 @@ def parse_server(text: str) -> str:
     return text.rstrip("/")
 
 
+def show_claim(tls: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Let TLS show the fleet's claim certificate."""
+    try:
+        tls.load_cert_chain(certificate, key)
+    except OSError as error:
+        raise LocalFilesError(f"the claim certificate cannot be used: {error}") from error
+
+
 def server_tls(ca_file: Path | None) -> ssl.SSLContext:
     """Trust the given CA alone, or the system's when none is given."""
     try:
@@ -71,6 +88,18 @@ def request_certificate(
     *, server: str, token: str, request_pem: str, tls: ssl.SSLContext
 ) -> Enrolment:
     return _ask(server, PATH, {"token": token, "csr": request_pem}, tls)
+
+
+def request_by_fleet(
+    *, server: str, hardware_id: str, secret: str | None, request_pem: str, tls: ssl.SSLContext
+) -> Enrolment:
+    """Ask as one of a fleet: with the hardware id's secret, or with the claim certificate that ``tls`` shows.
+
+    Raises:
+        HeldError: somebody has to approve it first.
+    """
+    body = {"hardware_id": hardware_id, "csr": request_pem}
+    return _ask(server, FLEET_PATH, body if secret is None else {**body, "secret": secret}, tls)
 
 
 def request_rescue(
@@ -92,6 +121,8 @@ def _ask(server: str, path: str, body: dict[str, str], tls: ssl.SSLContext) -> E
             status, content = response.status_code, _read_bounded(response)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise NetworkError(_explain(error, server)) from error
+    if status == HTTPStatus.ACCEPTED:
+        raise HeldError(_pause(content))
     if status not in {HTTPStatus.CREATED, HTTPStatus.OK}:
         raise RefusedError(f"the server refused: {_problem(status, content)}")
     return parse_answer(content)
@@ -119,6 +150,13 @@ def parse_answer(content: bytes) -> Enrolment:
 
 def pem_of(certificates: tuple[x509.Certificate, ...]) -> bytes:
     return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def _pause(content: bytes) -> int:
+    try:
+        return int(json.loads(content)["retry_after_seconds"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise RefusedError("the server's answer is not an enrolment") from error
 
 
 def _read_bounded(response: httpx2.Response) -> bytes:
