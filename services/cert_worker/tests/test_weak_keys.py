@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from cert_worker.csr import CsrRefused
 from cert_worker.weak_keys import NO_LIST, Blocklist, _number, refuse_weak
@@ -24,6 +25,38 @@ KEYS: dict[str, DeviceKey] = {
     "ed25519": ed25519.Ed25519PrivateKey.generate().public_key(),
     "rsa": rsa.generate_private_key(65537, 2048).public_key(),
 }
+
+
+# Public keys that were really made: by a smart card with Infineon's library (CVE-2017-15361), and by OpenSSL on Debian
+# in 2008 (CVE-2008-0166).  Both are among badkeys' own test data.
+ROCA_KEY = """\
+-----BEGIN RSA PUBLIC KEY-----
+MIIBCgKCAQEAkTKtIR/MDftNrkgyashkwifks5Swm9HEkw4ZcCijyQdpTStInk9p
+dUrq4zjG6tk5xX9AaYXLu47fmiBVzClGvAXTZbpn6JbG1IERUs+i0pBRT5CzUu7v
+J/63L72NzVvJFaT0SUE5zByhCjJE+pflMnX1e1UptOdnN5AHeY4RKkugVse3XO2x
+Ms3yH3vTyZdtnaOIFRU0d6E7PrsgRtEAqFHcAGmPUw0ZOW8A++8sS/FlnrxMf9lV
+a1/8k/A8otPfrNIipfAoq0MKJ+oxE2wML1DDxIGTGmNaN3gPANJyeuca7ptA+NGq
+5oU1x3pWMXgSvrVSXUooNk8xIkrKxSz3LQIDAQAB
+-----END RSA PUBLIC KEY-----
+"""
+DEBIAN_KEY = """\
+-----BEGIN RSA PUBLIC KEY-----
+MIIBCgKCAQEAwJZTDExKND/DiP+LbhTIi2F0hZZt0PdX897LLwPf3+b1GOCUj1OH
+BZvVqhJPJtOPE53W68I0NgVhaJdY6bFOA/cUUIFnN0y/ZOJOJsPNle1aXQTjxAS+
+FXu4CQ6a2pzcU+9+gGwed7XxAkIVCiTprfmRCI2vIKdb61S8kf5D3YdVRH/Tq977
+nxyYeosEGYJFBOIT+N0mqca37S8hA9hCJyD3p0AM40dD5M5ARAxpAT7+oqOXkPzf
+zLtCTaHYJK3+WAce121Br4NuQJPqYPVxniUPohT4YxFTqB7vwX2C4/gZ2ldpHtlg
+JVAHT96nOsnlz+EPa5GtwxtALD43CwOlWQIDAQAB
+-----END RSA PUBLIC KEY-----
+"""
+# What the list holds for it: 15 bytes of the SHA-256 of its modulus, as badkeys looks it up.
+DEBIAN_RECORD = bytes.fromhex("31c152529eb033a010f8c272fd8d42")
+
+
+def rsa_key(pem: str) -> rsa.RSAPublicKey:
+    key = load_pem_public_key(pem.encode())
+    assert isinstance(key, rsa.RSAPublicKey)
+    return key
 
 
 def _primes(count: int) -> list[int]:
@@ -56,6 +89,24 @@ def test_key_with_the_fingerprint_of_roca_is_refused() -> None:
 
     with pytest.raises(CsrRefused, match="ROCA"):
         refuse_weak(key, NO_LIST)
+
+
+def test_key_that_a_vulnerable_card_made_is_refused() -> None:
+    with pytest.raises(CsrRefused, match="ROCA"):
+        refuse_weak(rsa_key(ROCA_KEY), NO_LIST)
+
+
+def test_key_of_debians_broken_openssl_is_refused_where_the_list_is_and_only_there(
+    tmp_path: Path,
+) -> None:
+    records = [sha256(b"%d" % n).digest()[:15] + b"\1" for n in range(2000)]
+    file = tmp_path / "blocklist.dat"
+    file.write_bytes(b"".join(sorted([*records, DEBIAN_RECORD + b"\1"])))
+
+    with pytest.raises(CsrRefused, match="publicly known"):
+        refuse_weak(rsa_key(DEBIAN_KEY), Blocklist.open(file))
+    # As good a number as any: nothing but the list knows it.
+    refuse_weak(rsa_key(DEBIAN_KEY), NO_LIST)
 
 
 def test_modulus_of_close_primes_is_refused() -> None:
