@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from random import random
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
+from arro3.io import read_parquet
+
+from pulse_common.errors import Unavailable
+from ui_iot import parquet_export
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Sequence
 
+    from arro3.core import RecordBatch
     from services.ui_iot.tests.rig import Browser, Rig
+
+    from pulse_common.tenancy import Row
 
 pytestmark = pytest.mark.anyio
 SCRIPT = "<script>alert(1)</script>"
@@ -123,7 +132,7 @@ async def test_buckets_hold_minimum_average_and_maximum_of_numbers(
         "readings/buckets?metric=v&bucket_seconds=0",
         "readings/buckets?metric=v&bucket_seconds=1",
         "readings/buckets?metric=v&bucket_seconds=99999999999",
-        "readings/export?format=parquet",
+        "readings/export?format=xml",
         "dead-letters?after=%00",
         "commands?after=1",
     ],
@@ -227,3 +236,92 @@ async def test_nothing_of_another_tenants_device_is_there(
     assert (await alice.page(f"/devices/{device}/messages")).status_code == 404
     assert (await alice.get("/api/v2/dead-letters")).json()["dead_letters"] == []
     assert (await alice.get("/api/v2/limits")).json()["limits"] == []
+
+
+async def test_a_parquet_export_holds_every_value_in_the_column_of_its_type(
+    rig: Rig, acme: UUID, alice: Browser
+) -> None:
+    device = rig.device(acme)
+    at = rig.now - timedelta(seconds=1)
+    read(rig, acme, device, at, temp=20.5, on=True, text="=1+1 ß", whole=3)
+    path = f"/api/v2/devices/{device}/readings/export"
+
+    answer = await alice.get(path, params={"format": "parquet"})
+
+    [batch] = list(read_parquet(io.BytesIO(answer.content)))
+    names = batch.schema.names
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns(batch), strict=True)]
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    assert {row["metric"]: (row["number"], row["flag"], row["text"]) for row in rows} == {
+        "temp": (20.5, None, None),
+        "on": (None, True, None),
+        "text": (None, None, "=1+1 ß"),
+        "whole": (3.0, None, None),
+    }
+    assert {row["ts"] for row in rows} == {at}
+
+
+async def test_a_long_parquet_export_comes_in_parts_and_an_empty_one_is_a_file_too(
+    rig: Rig, acme: UUID, alice: Browser
+) -> None:
+    device, silent = rig.device(acme), rig.device(acme)
+    rig.superuser.execute(
+        "INSERT INTO telemetry (tenant_id, device_id, ts, message_id, metrics, received_at)"
+        " SELECT %s, %s, %s - n * interval '1 ms', gen_random_uuid(),"
+        " jsonb_build_object('a', random(), 'b', n), now() FROM generate_series(1, 30000) n",
+        [acme, device, rig.now],
+    )
+
+    answers = [
+        await alice.get(f"/api/v2/devices/{one}/readings/export", params={"format": "parquet"})
+        for one in (device, silent)
+    ]
+
+    assert answers[1].status_code == 200, answers[1].text
+    assert [(a.status_code, a.content[-4:]) for a in answers] == [(200, b"PAR1")] * 2
+    rows = [sum(b.num_rows for b in read_parquet(io.BytesIO(a.content))) for a in answers]
+    assert rows == [60_000, 0]
+
+
+async def test_only_so_many_parquet_files_are_made_at_a_time_and_leavers_make_room() -> None:
+    async def endless() -> AsyncIterator[Sequence[Row]]:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        while True:
+            metrics = {str(n): random() for n in range(500)}  # noqa: S311 -- not a secret
+            yield [{"ts": now, "received_at": now, "metrics": metrics} for _ in range(100)]
+
+    running = [parquet_export.stream(endless()) for _ in range(parquet_export.MOST_AT_ONCE)]
+    for one in running:
+        assert await anext(one)
+    with pytest.raises(Unavailable):
+        await anext(parquet_export.stream(endless()))
+
+    for one in running:
+        await one.aclose()
+
+    async with asyncio.timeout(20):
+        while True:
+            late = parquet_export.stream(endless())
+            try:
+                assert await anext(late)
+            except Unavailable:
+                await asyncio.sleep(0.05)
+            else:
+                break
+            finally:
+                await late.aclose()
+
+
+async def test_a_database_that_goes_away_leaves_no_file_that_looks_whole() -> None:
+    async def broken() -> AsyncIterator[Sequence[Row]]:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        yield [{"ts": now, "received_at": now, "metrics": {"a": 1.0}}]
+        raise Unavailable("the database is away")
+
+    with pytest.raises(Unavailable):
+        _ = [part async for part in parquet_export.stream(broken())]
+
+
+def columns(batch: RecordBatch) -> list[list[object]]:
+    found = [batch.column(name) for name in batch.schema.names]
+    return [[column[place].as_py() for place in range(batch.num_rows)] for column in found]

@@ -51,7 +51,7 @@ class BucketsQuery(RangeQuery):
 
 
 class ExportQuery(RangeQuery):
-    format: Literal["csv", "jsonl"] = "csv"
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
 
 
 class ReadingAnswer(BaseModel):
