@@ -23,6 +23,7 @@ from cert_worker.issuing import Issuing
 from cert_worker.profile import DeviceProfile
 from cert_worker.publisher import CrlPublisher
 from cert_worker.rehearsal import make_everything
+from cert_worker.root_lists import RootLists
 from cert_worker.signers import Place
 from pulse_common import migrations
 from pulse_common.events import RevokeRequest, SignRequest
@@ -191,6 +192,18 @@ async def service(
             revoking=Revoking(database=database, publisher=publisher, clock=clock),
             rows=rows,
         )
+
+
+@pytest.fixture
+async def root_lists(service: Service, place: Place, clock: HeldClock) -> RootLists:
+    lists = RootLists(
+        database=service.database,
+        authorities=service.authorities,
+        directory=place.directory,
+        clock=clock,
+    )
+    await lists.follow()
+    return lists
 
 
 def make_publisher(database: Database, authorities: Authorities, clock: HeldClock) -> CrlPublisher:

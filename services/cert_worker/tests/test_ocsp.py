@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from services.cert_worker.tests.conftest import FreshDatabase, Service
 
+    from cert_worker.root_lists import RootLists
+
 pytestmark = pytest.mark.anyio
 GOOD, REVOKED, UNKNOWN = (
     ocsp.OCSPCertStatus.GOOD,
@@ -35,10 +37,16 @@ GOOD, REVOKED, UNKNOWN = (
 
 
 @pytest.fixture
-async def client(service: Service, clock: HeldClock) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(
+    service: Service, root_lists: RootLists, clock: HeldClock
+) -> AsyncIterator[httpx2.AsyncClient]:
     responder = Ocsp(database=service.database, authorities=service.authorities, clock=clock)
     pki = Pki(
-        authorities=service.authorities, publisher=service.publisher, ocsp=responder, clock=clock
+        authorities=service.authorities,
+        publisher=service.publisher,
+        root_lists=root_lists,
+        ocsp=responder,
+        clock=clock,
     )
     transport = httpx2.ASGITransport(create_app(pki=pki, readiness=Readiness()))
     async with httpx2.AsyncClient(transport=transport, base_url="http://pki.test") as client:

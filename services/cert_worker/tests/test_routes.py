@@ -24,14 +24,21 @@ if TYPE_CHECKING:
     from services.cert_worker.tests.conftest import HeldClock, Service
 
     from cert_worker.crl import Crl
+    from cert_worker.root_lists import RootLists
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def pki(service: Service, clock: HeldClock) -> Pki:
+def pki(service: Service, root_lists: RootLists, clock: HeldClock) -> Pki:
     ocsp = Ocsp(database=service.database, authorities=service.authorities, clock=clock)
-    return Pki(authorities=service.authorities, publisher=service.publisher, ocsp=ocsp, clock=clock)
+    return Pki(
+        authorities=service.authorities,
+        publisher=service.publisher,
+        root_lists=root_lists,
+        ocsp=ocsp,
+        clock=clock,
+    )
 
 
 @pytest.fixture
@@ -61,6 +68,7 @@ async def test_routes_are_exactly_these_and_all_open(pki: Pki) -> None:
         ("GET", "/pki/ocsp/{request:path}"),
         ("GET", "/pki/{issuer_id}/{shard}.crl"),
         ("GET", "/pki/{issuer_id}/{shard}.crl.der"),
+        ("GET", "/pki/{issuer_id}.crl"),
         ("GET", "/pki/{issuer_id}.crt"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
@@ -203,3 +211,16 @@ async def test_nobody_caches_a_list_past_its_end(
     assert await max_age() == "max-age=30"
     clock.move(timedelta(minutes=1))
     assert await max_age() == "max-age=0"
+
+
+async def test_root_s_own_list_is_served_in_der_and_an_issuing_ca_has_none_there(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    root = service.authority.root
+    answer = await client.get(f"/pki/{root.issuer_id}.crl")
+    none = await client.get(f"/pki/{issuing(service)}.crl")
+
+    found = x509.load_der_x509_crl(answer.content)
+    assert found.issuer == root.certificate.subject
+    assert answer.headers["content-type"] == "application/pkix-crl"
+    assert none.status_code == 404

@@ -25,6 +25,7 @@ from cert_worker.prober import Prober
 from cert_worker.profiles import profiles_of
 from cert_worker.publisher import CrlPublisher
 from cert_worker.rolling import answer_rollovers, make_rolling
+from cert_worker.root_lists import RootLists
 from cert_worker.routes import endpoints
 from cert_worker.sealing.start import start_sealing
 from cert_worker.signers import Place
@@ -106,7 +107,13 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     rolling = make_rolling(settings, database, authorities, http)
     await answer_rollovers(rolling, runtime, bus, database, authorities)
     ocsp = Ocsp(database=database, authorities=authorities, clock=system_clock)
-    pki = Pki(authorities=authorities, publisher=publisher, ocsp=ocsp, clock=system_clock)
+    pki = Pki(
+        authorities=authorities,
+        publisher=publisher,
+        root_lists=await _root_lists(settings, runtime, database, authorities),
+        ocsp=ocsp,
+        clock=system_clock,
+    )
     sealing = await start_sealing(settings, runtime, database, bus)
     return create_app(pki=pki, readiness=runtime.readiness, sealing=sealing)
 
@@ -148,6 +155,20 @@ def _spawn_watching(
     runtime.spawn("expiry warnings", expiry.run())
     keys = KeyAudit(database=database, clock=system_clock, blocklist=_blocklist(settings))
     runtime.spawn("key audit", keys.run())
+
+
+async def _root_lists(
+    settings: Settings, runtime: Runtime, database: Database, authorities: Authorities
+) -> RootLists:
+    found = RootLists(
+        database=database,
+        authorities=authorities,
+        directory=settings.ca_directory,
+        clock=system_clock,
+    )
+    await found.follow()
+    runtime.spawn("roots' lists", found.run())
+    return found
 
 
 async def _authorities(settings: Settings, database: Database) -> Authorities:

@@ -111,6 +111,10 @@ class Authorities:
         return next((one for one in self._signing if one.issuing.issuer_id == issuer_id), None)
 
     @property
+    def roots(self) -> Sequence[Issuer]:
+        return [one for one in self._issuers if one.kind == "root"]
+
+    @property
     def issuing(self) -> Sequence[Issuer]:
         """Every issuing CA that there ever was, the newest first."""
         return [one for one in self._issuers if one.kind == "issuing"]

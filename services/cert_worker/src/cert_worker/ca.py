@@ -118,6 +118,12 @@ class FileSigner:
     def sign_certificate(self, builder: x509.CertificateBuilder) -> x509.Certificate:
         return builder.sign(self.__key, hashes.SHA256())
 
+    def sign_list(
+        self, builder: x509.CertificateRevocationListBuilder
+    ) -> x509.CertificateRevocationList:
+        """For the root's own, of a few CAs; the issuing CAs' are encoded by ``crl.py``."""
+        return builder.sign(self.__key, hashes.SHA256())
+
 
 def key_file(directory: Path, issuer_id: UUID) -> Path:
     """Say where an issuer's key is.  A key without an issuer in the database never signed anything that counts."""

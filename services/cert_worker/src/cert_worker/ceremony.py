@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from cert_worker import profile
+from cert_worker import profile, root_list
 from cert_worker.ca import (
     PUBLIC_FILE,
     CaRefused,
@@ -46,7 +46,7 @@ class Installed:
 
 
 def create_root(directory: Path, passphrase: bytes, now: datetime) -> Path:
-    """Make ``root.key`` and ``root.pem``.
+    """Make ``root.key``, ``root.pem`` and the root's first list, ``root.crl``.
 
     Raises:
         CaRefused: there is a root already, or the folder can't be written.
@@ -55,6 +55,8 @@ def create_root(directory: Path, passphrase: bytes, now: datetime) -> Path:
     signer = FileSigner.create(directory / "root.key", passphrase)
     root = signer.sign_certificate(profile.root_certificate(new_id(), signer.public_key, now=now))
     write_file(directory / "root.pem", root.public_bytes(Encoding.PEM), PUBLIC_FILE)
+    # Issuing certificates name it from the first one on: an empty list is better than none.
+    root_list.make(directory, passphrase, now=now, signer=signer)
     return directory / "root.pem"
 
 

@@ -29,6 +29,14 @@ ROLLOVER_STATE = Gauge(
     "Which step a roll-over is at: 0 planned, 1 distributing, 2 dual trust, 3 issuing from new, 4 draining",
     ["profile"],
 )
+ROOT_LIST_NEXT_UPDATE = Gauge(
+    "pulse_root_crl_next_update_timestamp_seconds",
+    "When a root's own list goes stale, in Unix time",
+    ["root"],
+)
+ROOT_LIST_MISSING = Gauge(
+    "pulse_root_crl_missing", "Revoked issuing authorities that no list of their root tells of yet"
+)
 EXPIRING = Gauge(
     "pulse_certificates_expiring", "Valid certificates with at most so many days left", ["days"]
 )

@@ -76,6 +76,11 @@ def certificate_url(base_url: str, issuer_id: UUID) -> str:
     return f"{base_url}/{issuer_id}.crt"
 
 
+def root_list_url(base_url: str, root_id: UUID) -> str:
+    """Return where a root's own list is, in DER as RFC 2585 has it: no broker fetches this one."""
+    return f"{base_url}/{root_id}.crl"
+
+
 def random_serial_number() -> int:
     """Return a positive number of exactly 20 octets (the most that RFC 5280 allows) with 158 random bits."""
     return 1 << (SERIAL_BITS - 1) | secrets.randbits(SERIAL_BITS - 1)
@@ -136,8 +141,10 @@ def issuing_certificate(
 ) -> x509.CertificateBuilder:
     name = _authority_name("issuing", issuer_id)
     builder = _authority(name, key, root.subject, path_length=0, now=now, lifetime=ISSUING_LIFETIME)
-    return builder.add_extension(_key_of(root), critical=False).add_extension(
-        _issuer_at(certificate_url(base_url, root_id)), critical=False
+    return (
+        builder.add_extension(_key_of(root), critical=False)
+        .add_extension(_issuer_at(certificate_url(base_url, root_id)), critical=False)
+        .add_extension(_crl_at(root_list_url(base_url, root_id)), critical=False)
     )
 
 

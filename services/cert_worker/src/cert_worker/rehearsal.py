@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
-from cert_worker import ceremony
-from cert_worker.ca import PRIVATE_FILE, PUBLIC_FILE, make_directory, write_file
+from cert_worker import ceremony, root_list
+from cert_worker.ca import PRIVATE_FILE, PUBLIC_FILE, CaRefused, make_directory, write_file
+from cert_worker.root_lists import file_of
 from cert_worker.signers import create_signer, open_signer
 
 if TYPE_CHECKING:
@@ -27,6 +29,26 @@ def install(place: Place, chain: Path) -> Path:
     open_signer(place, found.issuing)
     write_file(place.directory / chain.name, content, PUBLIC_FILE)
     return place.directory / chain.name
+
+
+def install_list(place: Place, file: Path) -> Path:
+    """Check a root's own list against the root that is here, and put it where the service takes it from.
+
+    Raises:
+        CaRefused: it is not of a root whose chain is installed here.  Whether it is worse than the last one the
+            service itself finds out, which knows what it served.
+    """
+    content, roots = file.read_bytes(), {}
+    for chain in sorted(place.directory.glob("*.*.pem")):
+        installed = ceremony.read_chain(chain.name, chain.read_bytes(), crl_shards=place.crl_shards)
+        roots[installed.root.issuer_id] = installed.root
+    for root in roots.values():
+        with contextlib.suppress(CaRefused):
+            found = root_list.read(content, root.certificate)
+            target = file_of(place.directory, root.issuer_id)
+            write_file(target, found.der, PUBLIC_FILE)
+            return target
+    raise CaRefused("the list is not of a root whose chain is installed here")
 
 
 def make_everything(
@@ -58,4 +80,8 @@ def make_everything(
         base_url=place.base_url,
         now=now,
     )
-    return install(place, chain)
+    put = install(place, chain)
+    if not (folder / root_list.LIST).exists():  # of a root that was made before roots had lists
+        root_list.make(folder, passphrase, now=now)
+    install_list(place, folder / root_list.LIST)
+    return put

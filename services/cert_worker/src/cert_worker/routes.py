@@ -22,5 +22,6 @@ def endpoints(pki: Pki) -> list[Endpoint]:
         Open(
             method="GET", path="/pki/{issuer_id}/{shard}.crl.der", why=PUBLIC, handler=pki.crl_der
         ),
+        Open(method="GET", path="/pki/{issuer_id}.crl", why=PUBLIC, handler=pki.root_list),
         Open(method="GET", path="/pki/{issuer_id}.crt", why=PUBLIC, handler=pki.certificate),
     ]

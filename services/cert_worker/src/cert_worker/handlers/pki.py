@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cert_worker.crl import Crl
     from cert_worker.ocsp import Ocsp
     from cert_worker.publisher import CrlPublisher
+    from cert_worker.root_lists import RootLists
     from pulse_common.clock import Clock
 
 OCSP_RESPONSE = "application/ocsp-response"  # RFC 6960 appendix C.2
@@ -29,14 +30,22 @@ DER_CERTIFICATE = "application/pkix-cert"  # RFC 2585 section 4.1
 PEM_CHAIN = "application/pem-certificate-chain"  # RFC 8555 section 9.1
 # A cache may hold a revocation back for this long, and not for longer than the list is good.
 CRL_CACHE_SECONDS = 60
+ROOT_LIST_CACHE_SECONDS = 60 * 60
 CERTIFICATE_CACHE_SECONDS = 24 * 60 * 60
 BUNDLE_CACHE_SECONDS = 5 * 60
 
 
 class Pki:
     def __init__(
-        self, *, authorities: Authorities, publisher: CrlPublisher, ocsp: Ocsp, clock: Clock
+        self,
+        *,
+        authorities: Authorities,
+        publisher: CrlPublisher,
+        root_lists: RootLists,
+        ocsp: Ocsp,
+        clock: Clock,
     ) -> None:
+        self._root_lists = root_lists
         self._authorities = authorities
         self._publisher = publisher
         self._ocsp = ocsp
@@ -49,6 +58,15 @@ class Pki:
     async def crl_der(self, request: Request) -> Response:
         found = self._list(request)
         return _answer(request, found.der, DER_CRL, self._crl_seconds(found))
+
+    async def root_list(self, request: Request) -> Response:
+        """The list of a root, in DER; an issuing CA's are in parts."""
+        issuer = self._authorities.find(request.path_params["issuer_id"])
+        found = self._root_lists.current(issuer.issuer_id) if issuer else None
+        if found is None:
+            raise NotFound("no such revocation list")
+        left = int((found.next_update - self._clock()).total_seconds())
+        return _answer(request, found.der, DER_CRL, max(0, min(ROOT_LIST_CACHE_SECONDS, left)))
 
     async def certificate(self, request: Request) -> Response:
         issuer = self._authorities.find(request.path_params["issuer_id"])
