@@ -12,6 +12,8 @@ from ingest_worker.commands import Commands
 from ingest_worker.late import Late
 from ingest_worker.letters import Letters
 from ingest_worker.link import Link
+from ingest_worker.months import Months
+from ingest_worker.months import reader as month_reader
 from ingest_worker.pipeline import Pipeline
 from ingest_worker.receipts import Receipts
 from ingest_worker.renewals import Renewals
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from ingest_worker.settings import Settings
+    from pulse_common.bus import Bus
     from pulse_common.runtime import Runtime
+    from pulse_common.tenancy import Database
 
 NAME = "ingest_worker"
 STREAMS = (
@@ -40,6 +44,12 @@ STREAMS = (
 
 def create_app(readiness: health.Readiness) -> Starlette:
     return build_app(endpoints(readiness), nobody)
+
+
+async def _open_schemas(database: Database, bus: Bus) -> Schemas:
+    schemas = Schemas(database)
+    await schemas.listen(bus)
+    return schemas
 
 
 async def start(settings: Settings, runtime: Runtime) -> Starlette:
@@ -56,9 +66,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     )
     buckets, known = Buckets(), plans.Plans(plans.reader(database))
     receipts = Receipts(database, system_clock)
-    schemas = Schemas(database)
-    await schemas.listen(bus)
-    pipeline = Pipeline(bus, Toll(buckets, known, receipts), schemas=schemas)
+    toll = Toll(buckets, known, receipts, months=Months(month_reader(database), system_clock))
+    pipeline = Pipeline(bus, toll, schemas=await _open_schemas(database, bus))
     renewals = Renewals(bus, pipeline.process)
     link = Link(target, renewals.process, system_clock)
     renewals.answer_over(link)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pulse_common.entitlements import Entitlements
 
-Name = Literal["device_messages", "device_bytes", "tenant_messages", "tenant_bytes"]
+Name = Literal["device_messages", "device_bytes", "tenant_messages", "tenant_bytes", "tenant_month"]
 
 BURST_SECONDS = 10
 LEAST_BURST_MESSAGES = 100

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import date
     from uuid import UUID
 
     from ingest_worker.receipts import Receipt
@@ -61,6 +62,20 @@ async def forget_letters(tx: Tx, tenants: Collection[UUID]) -> int:
         """,
         {"tenants": list(tenants), "most": MOST_LETTERS},
     )
+
+
+async def count_of_month(tx: Tx, tenant: UUID, begins: date) -> int:
+    """Return how many messages billing has counted in the month that begins on this day."""
+    row = await tx.one(
+        """
+        SELECT coalesce(sum(amount), 0)::bigint AS used
+          FROM billing_usage
+         WHERE tenant_id = %(tenant)s AND metric = 'messages'
+           AND day >= %(begins)s::date AND day < %(begins)s::date + interval '1 month'
+        """,
+        {"tenant": tenant, "begins": begins},
+    )
+    return int(row["used"])
 
 
 async def save_receipts(tx: Tx, receipts: Sequence[Receipt]) -> None:

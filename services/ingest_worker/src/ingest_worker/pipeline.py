@@ -106,10 +106,23 @@ class Pipeline:
                 count, size = len(readings), len(message.payload)
                 self._toll.note(origin, over, "dropped", messages=count, size_bytes=size)
                 return
+        if self._is_month_over(readings, message):
+            return
         if over is not None:
             await self._each(readings, lambda reading: self._defer(reading, over))
         else:
             await self._each(readings, self._accept_one)
+
+    def _is_month_over(self, readings: tuple[Reading, ...], message: Inbound) -> bool:
+        if self._toll is None:
+            return False
+        origin, count = _origin_of(readings[0]), len(readings)
+        over = self._toll.charge_month(origin, count)
+        if over is None:
+            return False
+        size = len(message.payload)
+        self._toll.note(origin, over, "dropped", messages=count, size_bytes=size)
+        return True
 
     async def _each(
         self, readings: tuple[Reading, ...], way: Callable[[Reading], Awaitable[None]]
