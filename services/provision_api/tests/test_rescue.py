@@ -18,7 +18,7 @@ from provision_api import shapes
 from provision_api.administrators import Administrators
 from provision_api.enrolment import Caller
 from provision_api.rescue import Rescue
-from provision_api.rescue_door import PATH, RescueDoor
+from provision_api.rescue_door import RescueDoor
 from pulse_common import events
 from pulse_common.auth_audit import AuthAudit
 from pulse_common.errors import (
@@ -30,7 +30,7 @@ from pulse_common.errors import (
     Unavailable,
 )
 from pulse_common.events_rescue import CloseRescueRequest, OpenRescueRequest
-from pulse_common.http import build_app, nobody
+from pulse_common.http import Open, build_app, nobody
 from pulse_common.identity import Principal, TenantId
 from pulse_common.ratelimit import Limit, Limiter
 from pulse_common.ratelimit_store import BoundedMemory
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+PATH = "/api/v1/provision/rescue"
 LIMIT = Limit(name="t", amount=1000, seconds=60, per="address", when_store_is_down="allow")
 ALICE = Caller(kind="user", id="alice")
 
@@ -167,7 +168,8 @@ async def rig(postgres: Postgres, superuser: psycopg.Connection) -> AsyncIterato
         broker=shapes.Broker(host="broker.example", port=8883, ca_certificates="ca"),
     )
     limiter = Limiter(BoundedMemory(), address_of=lambda _: "192.0.2.1")
-    app = build_app(door.endpoints(LIMIT), nobody, limiter=limiter)
+    endpoint = Open(method="POST", path=PATH, why="test", handler=door.post, limits=(LIMIT,))
+    app = build_app([endpoint], nobody, limiter=limiter)
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app), base_url="https://p.example"
     ) as http:

@@ -23,7 +23,7 @@ from pulse_common.events_rescue import (
     RescueClosed,
     RescueReply,
 )
-from pulse_common.http import Endpoint, Open, read_model
+from pulse_common.http import read_model
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from provision_api.shapes import Broker
     from pulse_common.bus import Bus
     from pulse_common.client_address import Network
-    from pulse_common.ratelimit import Limit
-
-PATH = "/api/v1/provision/rescue"
 
 
 class RescueBody(Body):
@@ -56,10 +53,6 @@ class RescueDoor:
     async def listen(self, bus: Bus) -> None:
         await bus.answer(OpenRescueRequest, self.open)
         await bus.answer(CloseRescueRequest, self.close)
-
-    def endpoints(self, limit: Limit) -> list[Endpoint]:
-        why = "the expired certificate, its key's signature and an approval are the credential"
-        return [Open(method="POST", path=PATH, why=why, handler=self.post, limits=(limit,))]
 
     async def post(self, request: Request) -> Response:
         body = await read_model(request, RescueBody)

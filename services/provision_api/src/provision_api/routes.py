@@ -74,7 +74,13 @@ def endpoints(provisioning: Provisioning, rates: Rates = Rates()) -> list[Endpoi
             handler=provisioning.fleet.enrol,
             limits=(enrol,),
         ),
-        *provisioning.rescue_door.endpoints(enrol),
+        Open(
+            method="POST",
+            path=f"{ROOT}/rescue",
+            why="the expired certificate, its key's signature and an approval are the credential",
+            handler=provisioning.rescue_door.post,
+            limits=(enrol,),
+        ),
         Open(
             method="POST",
             path=f"{ROOT}/renew",
