@@ -91,7 +91,15 @@ async def test_name_that_leads_inside_is_not_connected_to(names: Names) -> None:
         assert inside.connections == 0
 
 
-@pytest.mark.parametrize("inside", ["127.0.0.1", "::1", "::ffff:7f00:1", "64:ff9b::7f00:1"])
+@pytest.mark.parametrize(
+    "inside",
+    [
+        *("127.0.0.1", "::1", "::ffff:7f00:1", "::7f00:1", "169.254.169.254", "100.64.0.1"),
+        # NAT64, both prefixes, and 6to4, Teredo, unique local, link-local, multicast.
+        *("64:ff9b::7f00:1", "64:ff9b:1::7f00:1", "2002:7f00:1::", "2001:0:7f00:1::"),
+        *("fd00:ec2::254", "fe80::1", "ff02::1", "224.0.0.1", "0.0.0.0"),  # noqa: S104 -- not to bind
+    ],
+)
 async def test_one_private_answer_among_public_ones_refuses_the_name(
     names: Names, inside: str
 ) -> None:
@@ -101,6 +109,34 @@ async def test_one_private_answer_among_public_ones_refuses_the_name(
 
         assert attempt.error == "the address is not on the public internet"
         assert endpoint.connections == 0
+
+
+async def test_name_that_is_rebound_after_it_was_verified_is_never_connected_to(
+    names: Names,
+) -> None:
+    """Each call resolves, checks and pins anew: a kept connection leads where it was checked to lead."""
+    names.answers = [["127.0.0.1"], ["127.0.0.1"], ["10.0.0.1", "127.0.0.1"]]
+    async with serving() as endpoint, calling(endpoint.port, names) as caller:
+        endpoint.headers = "connection: close\r\n"
+        url = f"http://a.example:{endpoint.port}/"
+        made = [await caller.post(url, {}, b"{}", seconds=5) for _ in range(4)]
+
+        assert [one.delivered for one in made] == [True, True, False, False]
+        assert made[3].error == "the address is not on the public internet"
+        assert endpoint.connections == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("leads", ["http://127.0.0.1:{port}/", "//127.0.0.1:{port}/", "/inside"])
+async def test_no_kind_of_redirect_is_followed(status: int, leads: str) -> None:
+    async with serving() as inside, serving() as outside, calling(outside.port) as caller:
+        outside.status = status
+        outside.headers = f"location: {leads.format(port=inside.port)}\r\n"
+
+        attempt = await caller.post(outside.url, {}, b"{}", seconds=5)
+
+        assert (attempt.status, attempt.delivered) == (status, False)
+        assert (inside.connections, len(outside.received)) == (0, 1)
 
 
 async def test_rebinding_between_check_and_connection_changes_nothing(names: Names) -> None:

@@ -108,7 +108,7 @@ async def test_another_url_has_to_be_verified_anew(engine: Engine) -> None:
     [
         {"url": "http://169.254.169.254/latest"},
         {"url": "http://localhost:8080/"},
-        {"event_types": ["operator.break_glass"]},
+        {"event_types": ["tenant.suspended"]},
         {"event_types": []},
         {"template": "{{ not json"},
         {"template": "[" * 2000},

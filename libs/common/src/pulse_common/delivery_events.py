@@ -27,14 +27,19 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "cert.expiring": "a device's newest certificate has 30, 14, 7 or 1 days left",
     "cert.released": "a certificate that was held is good again",
     "cert.revoked": "a certificate was revoked, or held",
+    "cert.superseded": "a certificate was retired: its device uses the one that renewed it",
     "delivery.route_troubled": "a route has failed for a day, was disabled, or has no room for more",
     "device.created": "a device was added",
     "device.disabled": "a device was disabled",
     "device.enrolled": "a device got a certificate by its enrolment token",
+    "device.groups_changed": "a group was made, renamed or deleted, or devices joined or left it",
+    "device.profile_changed": "what holds for devices by their profile has changed",
     "device.renamed": "a device has another name",
     "device.session_cut": "the broker confirmed that nothing of a revoked device is left",
     "device.token_minted": "a device token was made",
     "device.token_revoked": "a device token was revoked",
+    "device.transferred": "another tenant took over a device of yours",
+    "operator.break_glass": "two operators opened your data without your approval",
 }
 """What a route may ask for and what it is: readings, the tenant's audit log, and ``pulse.events.{type}``."""
 EVENT_TYPES: Final = tuple(CATALOGUE)
