@@ -1,6 +1,6 @@
 """What a claim certificate says: which enrolment profile its holder may ask in the name of, and nothing that connects.
 
-No broker takes it: its common name is no device's id, its one use is ours and not TLS client authentication, and it
+No broker takes it: its common name is no device's id, its one use is not TLS client authentication, and it
 names no revocation list, without which EMQX refuses.  Where it does count, provision_api looks it up byte for byte.
 """
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from cert_worker.csr import DeviceKey
 
-# An arc that is nobody else's: 2.25 and a UUID (ITU-T X.667).
-CLAIM_USE = x509.ObjectIdentifier("2.25.305406547811031114936341050287155120932")
+# id-kp-cmcRA (RFC 6402): it may ask for certificates in others' names, and is no TLS client.  An arc of our own by UUID
+# (2.25) would say it more exactly, and Go, which is at the edge, reads no certificate with so long a number in it.
+CLAIM_USE = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
 
 
 @dataclass(frozen=True, slots=True)
