@@ -19,6 +19,7 @@ from ui_iot.fleet.import_api import csv_line
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from services.ui_iot.tests.neighbours import Neighbours
     from services.ui_iot.tests.rig import Browser, Rig
 
     from pulse_common.bus import Bus
@@ -250,3 +251,27 @@ async def test_pages_show_what_there_is_and_run_none_of_it(
         assert f'data-testid="{mark}"' in page.text, path
         assert "<script>alert" not in page.text, path
         assert (await alice.page(f"/profiles/{SCRIPT}")).status_code == 404
+
+
+async def test_new_device_may_get_a_profile_from_the_form_and_by_the_api(
+    rig: Rig, alice: Browser, acme: UUID, neighbours: Neighbours
+) -> None:
+    profile = add_profile(rig, acme)
+
+    form = await alice.page("/devices/new")
+    await alice.submit("/devices", name="Lamp", profile_id=str(profile))
+    await alice.post(
+        "/api/v2/devices",
+        json={"name": "Lamp", "profile_id": str(profile)},
+        headers={"x-csrf-token": alice.csrf},
+    )
+    bad = await alice.post(
+        "/api/v2/devices",
+        json={"name": "Lamp", "profile_id": "no id"},
+        headers={"x-csrf-token": alice.csrf},
+    )
+
+    assert str(profile) in form.text
+    created = [one for one in neighbours.asked if isinstance(one, events.CreateDeviceRequest)]
+    assert [one.profile_id for one in created] == [profile, profile]
+    assert bad.status_code == 400

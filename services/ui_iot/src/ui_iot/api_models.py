@@ -59,6 +59,14 @@ class Body(BaseModel):
 
 class CreateDeviceBody(Body):
     name: DeviceName
+    profile_id: Annotated[
+        UUID | None,
+        Field(strict=False, description="The device profile that it gets."),
+        BeforeValidator(
+            lambda text: parse_id(text, "profile_id") if isinstance(text, str) else text
+        ),
+        WithJsonSchema({"anyOf": [UUID_SCHEMA, {"type": "null"}]}),
+    ] = None
 
 
 class RenameDeviceBody(Body):

@@ -42,7 +42,7 @@ class Changes:
         body = parse_model(raw, api_models.CreateDeviceBody)
 
         async def work(device_id: UUID) -> bytes:
-            return await self._create(request.state.access_token, device_id, body.name)
+            return await self._create(request.state.access_token, device_id, body)
 
         if key is None:
             async with active_tenant(self.db, principal):
@@ -73,9 +73,15 @@ class Changes:
         headers = {"etag": tag_of(shown, reply.version)}
         return Response(shown, 200, headers, media_type="application/json")
 
-    async def _create(self, access_token: str, device_id: UUID, name: str) -> bytes:
+    async def _create(
+        self, access_token: str, device_id: UUID, body: api_models.CreateDeviceBody
+    ) -> bytes:
         call = events.CreateDeviceRequest(
-            access_token=access_token, name=name, request_id=request_id(), device_id=device_id
+            access_token=access_token,
+            name=body.name,
+            request_id=request_id(),
+            device_id=device_id,
+            profile_id=body.profile_id,
         )
         made = await self.bus.call(call, events.CreateDeviceReply)
         device = api_models.DeviceAnswer(

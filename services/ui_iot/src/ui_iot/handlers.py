@@ -14,6 +14,7 @@ from pulse_common import events
 from pulse_common.errors import Malformed, NotFound
 from pulse_common.ids import parse_id
 from ui_iot import cookies, handover_store, history, people, rendering, store, token_store
+from ui_iot.fleet.store import list_profiles
 from ui_iot.forms import read_form
 
 if TYPE_CHECKING:
@@ -58,11 +59,15 @@ class Pages:
 
     async def create_device(self, request: Request, principal: Principal) -> Response:
         """Create through provision_api, as the person; the token is shown on the next page, once."""
-        name = (await read_form(request)).get("name", "")
+        form = await read_form(request)
+        name, profile = form.get("name", ""), form.get("profile_id", "")
         async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
             await people.require_active_tenant(tx)
         call = events.CreateDeviceRequest(
-            access_token=request.state.access_token, name=name, request_id=request_id()
+            access_token=request.state.access_token,
+            name=name,
+            request_id=request_id(),
+            profile_id=parse_id(profile, "profile_id") if profile else None,
         )
         try:
             made = await self.bus.call(call, events.CreateDeviceReply)
@@ -158,8 +163,10 @@ class Pages:
     ) -> Response:
         async with self.db.tenant_connection(people.tenant_of(principal)) as tx:
             request.state.viewer = await people.viewer_of(tx, principal)
+            profiles = await list_profiles(tx)
         status = 200 if error is None else 400
-        return rendering.page(request, "device_new.html", {"name": name, "error": error}, status)
+        context: dict[str, object] = {"name": name, "error": error, "profiles": profiles}
+        return rendering.page(request, "device_new.html", context, status)
 
     def show_once(self, device_id: UUID, token: str, expires_at: datetime) -> Response:
         response = RedirectResponse(f"/devices/{device_id}/enrol", 303)
