@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import signal
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID, uuid4
@@ -394,3 +396,45 @@ async def test_worker_sees_which_imports_run_and_nothing_of_what_is_in_them(
             for row in await tx.all("SELECT import_id FROM device_imports")
         )
         assert await tx.attempt("SELECT created_by FROM device_imports") == 0
+
+
+_WORKER = """
+import asyncio, sys
+from provision_api.fleet.importing import Importer
+from pulse_common.clock import system_clock
+from pulse_common.tenancy import Database
+
+async def main():
+    database = Database(sys.argv[1], name="dying")
+    await database.open()
+    await Importer(db=database, clock=system_clock, batch=5).run()
+
+asyncio.run(main())
+"""
+
+
+async def test_killed_worker_is_followed_by_one_that_makes_every_device_once(
+    people: People, postgres: Postgres
+) -> None:
+    upload = await begin(people)
+    await upload.send(table(*(f"SN-{n},,," for n in range(3000))))
+    await upload.act("start")
+    kills = 0
+
+    while upload.said()[1] < 300:
+        before = upload.said()[1]
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _WORKER, postgres.url("svc_provision_api")
+        )
+        while upload.said()[1] < before + 50:  # noqa: ASYNC110 -- another process tells of nothing
+            await asyncio.sleep(0.01)
+        worker.send_signal(signal.SIGKILL)
+        await worker.wait()
+        kills += 1
+    assert upload.said()[0] == "running"
+    await work_off(people, upload, batch=500)
+
+    assert kills >= 2
+    assert upload.said() == ("done", 3000, 0, 0)
+    assert people.count("devices", upload.tenant) == 3000
+    assert people.count("device_import_rows", upload.tenant) == 3000
