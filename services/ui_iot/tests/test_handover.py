@@ -267,3 +267,20 @@ async def test_the_api_accepts_declines_and_withdraws(
     statuses = [one.status_code for one in (made, accepted, declined, withdrawn)]
     assert statuses == [201, 201, 200, 200]
     assert accepted.json()["enrolment_token"]["token"] == "pet_once"
+
+
+async def test_a_device_that_was_given_away_says_so_and_offers_nothing_more(
+    rig: Rig, acme: UUID, alice: Browser
+) -> None:
+    device = rig.device(acme)
+    offer(rig, acme, rig.tenant("Globex"), device)
+    rig.superuser.execute(
+        "UPDATE device_transfers SET status = 'accepted', decided_at = %s WHERE device_id = %s",
+        [rig.now, device],
+    )
+
+    page = await alice.page(f"/devices/{device}")
+
+    assert 'data-testid="transferred"' in page.text
+    for what in ("offer", "new-token", "withdraw", "rescue"):
+        assert f'data-testid="{what}"' not in page.text
