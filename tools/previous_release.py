@@ -2,19 +2,20 @@
 
 `python tools/previous_release.py [REF] [--repository PATH]`; REF is the newest tag unless it is given, and without a
 tag there is nothing to prove.  The release's tree is unpacked below a temporary folder, `db/` is replaced by
-ours, and its own tests run against its own code.  Tests about that release's schema itself are left out: it is not
-that one any more.
+ours, and its own tests run against its own code, also what they start as programs.  Tests about that release's schema
+itself are left out: it is not that one any more.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
+import venv
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,15 +52,30 @@ def unpack(repository: Path, ref: str, into: Path) -> None:
     shutil.copytree(repository / "db", into / "db")
 
 
-def run_tests(tree: Path) -> int:
-    """Run the release's tests on its own code: its folders come before whatever is installed."""
+def make_python(tree: Path) -> Path:
+    """Make an interpreter that finds the release's folders before whatever is installed here.
+
+    An environment variable would not do: tests start services with an environment of their own.
+    """
     sources = sorted(str(path) for path in tree.glob("**/src") if path.is_dir())
-    # The environment is handed on, not read.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sources)}  # noqa: TID251
+    home = tree / ".python"
+    venv.create(home, symlinks=True)
+    (packages,) = home.glob("lib/python*/site-packages")
+    installed = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})"
+    (packages / "release.pth").write_text("\n".join([*sources, installed]))
+    for tool in Path(sys.executable).parent.iterdir():
+        if not (home / "bin" / tool.name).exists():
+            (home / "bin" / tool.name).symlink_to(tool)
+    return home / "bin" / "python"
+
+
+def run_tests(tree: Path) -> int:
+    """Run the release's tests on its own code."""
     tests = [name for name in TESTS if (tree / name).is_dir()]
     ignored = [f"--ignore={name}" for name in ABOUT_ITS_OWN_SCHEMA]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ignored, *tests]
-    return subprocess.run(command, check=False, cwd=tree, env=environment).returncode  # noqa: S603 -- the tests of this repository
+    python = str(make_python(tree))
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ignored, *tests]
+    return subprocess.run(command, check=False, cwd=tree).returncode  # noqa: S603 -- the tests of this repository
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

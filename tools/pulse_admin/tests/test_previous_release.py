@@ -21,6 +21,8 @@ def add(connection: sqlite3.Connection) -> None:
 """
 TEST = """
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from tiny_service import add
 
@@ -29,6 +31,11 @@ def test_device_is_added():
     for migration in sorted(Path("db/migrations").glob("*.sql")):
         connection.executescript(migration.read_text())
     add(connection)
+
+def test_program_that_a_test_starts_is_of_the_release_too():
+    command = [sys.executable, "-P", "-c", "import tiny_service; print(tiny_service.__file__)"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, env={}).stdout
+    assert printed.startswith(str(Path.cwd()))
 """
 # Today's code would pass with either: it is the code of then that has to.
 NEWER_CODE = CODE.replace("name)", "label)")
