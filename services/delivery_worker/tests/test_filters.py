@@ -123,11 +123,25 @@ async def test_audit_route_gets_each_row_of_its_own_tenant_once_and_in_order(
         await engine.feed.feed_once()
         await engine.feed.feed_once()
 
-        await until_true(lambda: len(audit_ids(endpoint)) >= 5)
-        assert audit_ids(endpoint) == made
-        body = json.loads(messages(endpoint)[0].body)
+        await until_true(lambda: len(audit_ids(endpoint)) >= 6)
+        # Its own verification comes first.
+        assert audit_ids(endpoint)[1:] == made
+        body = json.loads(messages(endpoint)[1].body)
         assert (body["type"], body["data"]["after"]) == ("audit.recorded", {"a": 1})
         assert "tenant_id" not in body["data"]
+
+
+async def test_audit_route_gets_what_happens_from_its_verification_on(
+    engine: Engine, superuser: psycopg.Connection
+) -> None:
+    before = act(superuser, engine.tenant, "team.invite")
+    async with serving() as endpoint:
+        await engine.route(endpoint.url, event_types=[calls.AUDIT])
+        after = act(superuser, engine.tenant, "team.invite")
+        await engine.feed.feed_once()
+
+        await until_true(lambda: after in audit_ids(endpoint))
+        assert before not in audit_ids(endpoint)
 
 
 async def test_audit_row_of_a_transaction_that_ends_late_is_not_missed(

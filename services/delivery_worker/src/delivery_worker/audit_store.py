@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 from pulse_common.audit_rows import SEALING_ORDER, TEXTS
+from pulse_common.delivery_events import AUDIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from delivery_worker.domain import Route
     from pulse_common.tenancy import Row, TenantTx, Tx
 
 AT_ONCE = 200
@@ -29,7 +31,7 @@ class Cursor:
 _TENANTS = """
     SELECT DISTINCT tenant_id FROM routes WHERE %(event_type)s = ANY(event_types) ORDER BY tenant_id
 """
-# Whoever asks first begins with what happens from then on: no row of a transaction that is over is at or above it.
+# What happens from then on: no row of a transaction that is over is at or above it.
 _BEGIN = """
     INSERT INTO route_audit_cursors (tenant_id, route_id, xid, at, audit_id)
     SELECT tenant_id, route_id, pg_snapshot_xmin(pg_current_snapshot()), '-infinity',
@@ -62,6 +64,12 @@ _MOVE = """
 async def tenants_that_want(tx: Tx, event_type: str) -> Sequence[UUID]:
     rows = await tx.all(_TENANTS, {"event_type": event_type})
     return [UUID(str(row["tenant_id"])) for row in rows]
+
+
+async def begin(tx: TenantTx, route: Route) -> None:
+    """Begin with this very transaction, when the route is one that gets the log; one that has begun goes on."""
+    if AUDIT in route.event_types and route.status != "unverified":
+        await tx.execute(_BEGIN, {"tenant_id": tx.tenant, "route_id": route.route_id})
 
 
 async def next_rows(tx: TenantTx, route_id: UUID) -> tuple[Sequence[Row], Cursor | None]:

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from delivery_worker import store, templates
+from delivery_worker import audit_store, store, templates
 from delivery_worker.domain import SECRET_OVERLAP, echoes
 from delivery_worker.signing import new_secret
 from delivery_worker.targets import TargetRefused, read_target
@@ -71,6 +71,7 @@ class Handlers:
                 raise Stale("the route has changed: read it again")
             await self._record(tx, asked, "route.change", asked.wanted.model_dump(mode="json"))
             route = await self._find(tx, asked)
+            await audit_store.begin(tx, route)
         self.routes.changed(asked.tenant_id)
         return _reply(route)
 
@@ -103,6 +104,7 @@ class Handlers:
         if owned:
             async with self._tenant(asked) as tx:
                 await store.set_status(tx, route, "active", ["unverified"])
+                await audit_store.begin(tx, await self._find(tx, asked))
                 await self._record(tx, asked, "route.change", {"status": "active"})
             self.routes.changed(asked.tenant_id)
         reply = _attempt(made)
