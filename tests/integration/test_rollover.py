@@ -148,6 +148,11 @@ def _until_connected(one: Running) -> None:
     eventually(lambda: "connected" in one.events, "the device to connect")
 
 
+def _until_refused(device: Device) -> None:
+    """Wait until the gate has heard: what ends trust reaches it by events."""
+    eventually(lambda: Peer(device.client(), device.mqtts_port).connect() != 0, "the refusal")
+
+
 def _until_renewed(one: Running, issuer: str) -> None:
     eventually(lambda: issuer in one.issuer, "the device to renew by itself", 40)
 
@@ -212,7 +217,7 @@ def _require_worthless(
         [kept[1].device_id, old],
     )
     for device in kept:
-        assert Peer(device.client(), device.mqtts_port).connect() != 0
+        _until_refused(device)
     base_url = world.stack.environments.of_service("cert_worker")["CRL_BASE_URL"]
     bundle = x509.load_pem_x509_certificates(httpx2.get(f"{base_url}/bundle.pem").content)
     assert not [one for one in bundle if old in one.subject.rfc4514_string()]
