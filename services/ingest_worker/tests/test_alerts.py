@@ -392,24 +392,28 @@ async def test_a_clock_set_back_or_forward_makes_nobody_silent(rig: Rig) -> None
     assert rig.alerts(tenant) == []
 
 
-async def test_what_is_raised_within_a_minute_comes_in_one_mail(rig: Rig) -> None:
+async def test_a_tenant_gets_a_mail_at_once_and_of_what_follows_one_in_five_minutes(
+    rig: Rig,
+) -> None:
     tenant = rig.tenant()
     devices = [rig.device(tenant) for _ in range(25)]
     await rig.rule(tenant, by_mail=True)
+    await rig.rule(tenant, name="Also", raise_at=30.6, by_mail=True)
     await rig.rule(tenant, name="Not by mail")
     await rig.judging.judge([rig.reading(tenant, devices[0], 31.0)])
     await rig.look()
     await rig.judging.judge([rig.reading(tenant, one, 31.0, 1) for one in devices])
 
-    await rig.look(40)
+    await rig.look(280)
     assert len(rig.payloads(tenant, "notice.raised")) == 1
-    await rig.look(40)
+    await rig.look(20)
 
     first, second = rig.payloads(tenant, "notice.raised")
-    assert first["title"] == "Alert: Hot (a device)"
-    assert "Lamp: temp: 31" in first["text"]
-    assert second["title"] == "Alert: Hot (24 devices)"
-    assert second["text"].endswith("and 4 more devices")
+    assert first["title"] == "2 alerts, the first of Also"
+    assert "Hot: Lamp, temp: 31" in first["text"]
+    assert second["title"] == "48 alerts, the first of Also"
+    assert second["text"].endswith("and 28 more")
+    assert first["patience_seconds"] == 0
 
 
 async def test_the_first_acknowledgement_stands_and_is_audited_once(rig: Rig) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import structlog
@@ -31,10 +30,10 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 10.0
 LONGEST_GAP = timedelta(seconds=30)
-MAIL_PAUSE = timedelta(seconds=60)
-"""Of one rule: what is raised meanwhile comes in the next mail."""
-MAIL_PATIENCE_SECONDS = 60
+MAIL_PAUSE = timedelta(minutes=5)
+"""Of a tenant: what is raised meanwhile comes in the next mail."""
 MOST_MAILED = 20
+LONGEST_TITLE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,33 +84,31 @@ class Silence:
                 "pulse_ingest", TenantId(tenant)
             ) as tx:
                 await store.lock(tx)
-                rows = await silence_store.take_unmailed(tx, now, MAIL_PAUSE)
-                notices = [
-                    _notice(tx.tenant, list(of_rule), self.clock)
-                    for _, of_rule in groupby(rows, key=lambda row: row["rule_id"])
-                ]
-                await outbox.emit_all(tx, notices)
+                rows = await silence_store.take_unmailed(tx, now)
+                if rows:
+                    await outbox.emit(tx, _notice(tx.tenant, rows, self.clock))
 
 
 def _notice(tenant: TenantId, rows: Sequence[Row], clock: Clock) -> NoticeRaised:
     first = rows[0]
     lines = [_line(row) for row in rows[:MOST_MAILED]]
     if len(rows) > MOST_MAILED:
-        lines.append(f"and {len(rows) - MOST_MAILED} more devices")
-    count = "a device" if len(rows) == 1 else f"{len(rows)} devices"
+        lines.append(f"and {len(rows) - MOST_MAILED} more")
+    title = f"{len(rows)} alerts, the first of {first['rule_name']}"
+    if len(rows) == 1:
+        title = f"Alert: {first['rule_name']}, {first['device'] or first['device_id']}"
     return NoticeRaised(
         tenant_id=tenant,
         at=clock(),
         topic="alerts",
         notice_key=str(first["alert_id"]),
-        title=f"Alert: {first['rule_name']} ({count})",
+        title=title[:LONGEST_TITLE],
         text="\n".join(lines),
         path="/alerts",
-        patience_seconds=MAIL_PATIENCE_SECONDS,
     )
 
 
 def _line(row: Row) -> str:
     when = row["raised_at"].strftime("%Y-%m-%d %H:%M:%S UTC")
     what = "nothing was heard" if row["metric"] is None else f"{row['metric']}: {row['value']:g}"
-    return f"{row['device'] or row['device_id']}: {what} ({when})"
+    return f"{row['rule_name']}: {row['device'] or row['device_id']}, {what} ({when})"

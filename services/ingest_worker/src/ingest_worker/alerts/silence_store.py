@@ -116,35 +116,30 @@ async def list_unmailed(tx: Tx, now: datetime, pause: timedelta) -> list[UUID]:
         """
         SELECT DISTINCT a.tenant_id
           FROM alerts a
-          JOIN alert_rules r ON (r.tenant_id, r.rule_id) = (a.tenant_id, a.rule_id)
-         WHERE a.told_at IS NULL AND (r.mailed_at IS NULL OR r.mailed_at <= %(now)s::timestamptz - %(pause)s)
+         WHERE a.told_at IS NULL
+           AND NOT EXISTS (SELECT FROM alert_rules r WHERE r.tenant_id = a.tenant_id
+                                                       AND r.mailed_at > %(now)s::timestamptz - %(pause)s)
         """,
         {"now": now, "pause": pause},
     )
     return [row["tenant_id"] for row in rows]
 
 
-async def take_unmailed(tx: TenantTx, now: datetime, pause: timedelta) -> Sequence[Row]:
-    """Mark what is to be mailed as told, and return it rule by rule, oldest first."""
+async def take_unmailed(tx: TenantTx, now: datetime) -> Sequence[Row]:
+    """Mark what is to be mailed as told, and return it, rule by rule and oldest first."""
     return await tx.all(
         """
-        WITH due AS (
-            UPDATE alert_rules r SET mailed_at = %(now)s
-             WHERE r.tenant_id = %(tenant)s
-               AND (r.mailed_at IS NULL OR r.mailed_at <= %(now)s::timestamptz - %(pause)s)
-               AND EXISTS (SELECT FROM alerts a WHERE a.tenant_id = r.tenant_id AND a.rule_id = r.rule_id
-                                                  AND a.told_at IS NULL)
-            RETURNING r.rule_id
-        ), told AS (
-            UPDATE alerts a SET told_at = %(now)s
-              FROM due
-             WHERE a.tenant_id = %(tenant)s AND a.rule_id = due.rule_id AND a.told_at IS NULL
-            RETURNING a.alert_id, a.rule_id, a.rule_name, a.device_id, a.metric, a.value, a.raised_at
+        WITH told AS (
+            UPDATE alerts SET told_at = %(now)s WHERE tenant_id = %(tenant)s AND told_at IS NULL
+            RETURNING alert_id, rule_id, rule_name, device_id, metric, value, raised_at
+        ), mailed AS (
+            UPDATE alert_rules SET mailed_at = %(now)s
+             WHERE tenant_id = %(tenant)s AND rule_id IN (SELECT t.rule_id FROM told t)
         )
         SELECT t.alert_id, t.rule_id, t.rule_name, t.device_id, t.metric, t.value, t.raised_at, d.name AS device
           FROM told t
           LEFT JOIN devices d ON d.tenant_id = %(tenant)s AND d.device_id = t.device_id
-         ORDER BY t.rule_id, t.raised_at, t.alert_id
+         ORDER BY t.rule_name, t.raised_at, t.alert_id
         """,
-        {"tenant": tx.tenant, "now": now, "pause": pause},
+        {"tenant": tx.tenant, "now": now},
     )
