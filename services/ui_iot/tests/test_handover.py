@@ -284,3 +284,28 @@ async def test_a_device_that_was_given_away_says_so_and_offers_nothing_more(
     assert 'data-testid="transferred"' in page.text
     for what in ("offer", "new-token", "withdraw", "rescue"):
         assert f'data-testid="{what}"' not in page.text
+
+
+async def test_who_wants_no_mails_is_shown_and_can_be_mailed_again(
+    rig: Rig, acme: UUID, alice: Browser
+) -> None:
+    other = rig.tenant("Globex")
+    for tenant in (acme, other):
+        rig.superuser.execute(
+            "INSERT INTO notice_refusals (tenant_id, address, topic) VALUES (%s, 'ann@acme.example', 'alerts')",
+            [tenant],
+        )
+    bob = await rig.person(acme, "customer")
+
+    page, for_customers = await alice.page("/expiring"), await bob.page("/expiring")
+    refused = await bob.submit("/expiring/mails", address="ann@acme.example", topic="alerts")
+    answer = await alice.submit("/expiring/mails", address="ann@acme.example", topic="alerts")
+
+    assert page.text.count('data-testid="refusal"') == 1
+    assert "ann@acme.example" not in for_customers.text
+    assert (refused.status_code, answer.status_code) == (403, 303)
+    left = rig.superuser.execute(
+        "SELECT tenant_id FROM notice_refusals WHERE address = 'ann@acme.example' AND tenant_id = ANY(%s)",
+        [[acme, other]],
+    ).fetchall()
+    assert left == [(other,)]

@@ -73,6 +73,8 @@ def test_open_doors_that_are_limited_are_exactly_these() -> None:
     assert found == {
         "GET /auth/login": [("login", "address")],
         "GET /auth/callback": [("callback", "address")],
+        "GET /unsubscribe/{link}": [("unsubscribe", "address")],
+        "POST /unsubscribe/{link}": [("unsubscribe", "address")],
     }
 
 

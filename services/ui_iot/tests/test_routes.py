@@ -153,6 +153,7 @@ FOR_ADMINISTRATORS |= {
     "POST /devices/{device_id}/rescue",
     "POST /devices/{device_id}/rescue/close",
     "POST /devices/{device_id}/transfer",
+    "POST /expiring/mails",
     "GET /transfers",
     *(f"POST /transfers/{{transfer_id}}/{verb}" for verb in ("withdraw", "accept", "decline")),
     "POST /api/v2/devices/{device_id}/rescue",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import RedirectResponse, Response
 
+from pulse_common import audit
 from pulse_common.errors import Malformed, NotFound
 from pulse_common.http import Guarded
 from pulse_common.ids import parse_id
-from ui_iot import handover_store, people, rendering, store
+from ui_iot import handover_store, mail_store, people, rendering, store
 from ui_iot.forms import read_form
 from ui_iot.people import ADMINISTRATORS, EVERYBODY
 
@@ -40,6 +41,7 @@ class HandoverPages:
             ("POST", f"{DEVICE}/rescue", self.open_rescue),
             ("POST", f"{DEVICE}/rescue/close", self.close_rescue),
             ("POST", f"{DEVICE}/transfer", self.offer),
+            ("POST", "/expiring/mails", self.mail_again),
             ("GET", "/transfers", self.transfers),
             ("POST", f"{TRANSFER}/withdraw", self.withdraw),
             ("POST", f"{TRANSFER}/accept", self.accept),
@@ -67,7 +69,28 @@ class HandoverPages:
             }
             for one in await self.api.list_expiring(principal)
         ]
-        return rendering.page(request, "expiring.html", {"devices": shown})
+        async with self.api.db.tenant_connection(people.tenant_of(principal)) as tx:
+            refusals = await mail_store.list_refusals(tx)
+        context: dict[str, object] = {"devices": shown, "refusals": refusals}
+        return rendering.page(request, "expiring.html", context)
+
+    async def mail_again(self, request: Request, principal: Principal) -> Response:
+        """Undo that somebody wanted no more mails about something: at their wish, one hopes, so it is recorded."""
+        form = await read_form(request)
+        address, topic = form.get("address", ""), form.get("topic", "")
+        async with self.api.db.tenant_connection(people.tenant_of(principal)) as tx:
+            await people.require_active_tenant(tx)
+            if await mail_store.end_refusal(tx, address, topic):
+                act = audit.Act(
+                    actor_kind="user",
+                    actor_id=principal.subject,
+                    action="tenant.settings_change",
+                    object_kind="tenant",
+                    object_id=str(tx.tenant),
+                    details={"mails_again_to": address, "topic": topic},
+                )
+                await audit.record(tx, act)
+        return RedirectResponse("/expiring", 303)
 
     async def transfers(self, request: Request, principal: Principal) -> Response:
         tenant = people.tenant_of(principal)

@@ -188,6 +188,22 @@ async def refuse(tx: TenantTx, address: str, topics: Sequence[str]) -> None:
     )
 
 
+async def list_refusals(tx: TenantTx) -> list[tuple[str, str]]:
+    """Return who of this tenant wants no mails about what."""
+    rows = await tx.all("SELECT address, topic FROM notice_refusals ORDER BY address, topic")
+    return [(row["address"], row["topic"]) for row in rows]
+
+
+async def end_refusal(tx: TenantTx, address: str, topic: str) -> bool:
+    """Mail somebody about a topic again; False when they never refused."""
+    return bool(
+        await tx.execute(
+            "DELETE FROM notice_refusals WHERE address = %(address)s AND topic = %(topic)s",
+            {"address": address, "topic": topic},
+        )
+    )
+
+
 def _ids(notices: Sequence[Notice]) -> dict[str, object]:
     """All of one mail are of one tenant."""
     return {"tenant_id": notices[0].tenant_id, "ids": [one.notice_id for one in notices]}
