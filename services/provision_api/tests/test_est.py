@@ -367,3 +367,12 @@ async def test_certificate_that_renewed_nothing_is_told_of_by_nobody(
 
     told = superuser.execute(USED, [rig.tenant, events.CertificateUsed.subject]).fetchone()
     assert told == (0,)
+
+
+async def test_label_left_out_is_the_profile_of_devices(rig: Rig) -> None:
+    path = "/.well-known/est/simplereenroll"
+
+    answer = await rig.http.post(path, content=BODY, headers=PKCS10 | rig.shown)
+
+    assert answer.status_code == 200
+    assert len(rig.ca.renewals) == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from provision_api import est
-from provision_api.domain import not_valid
+from provision_api.domain import EST_LABEL, not_valid
 from provision_api.enrolment import Caller
 from provision_api.fleet.door import basic
 from provision_api.fleet.enrolling import Held
@@ -111,7 +111,7 @@ class Est:
 
 
 def _label(request: Request) -> str:
-    return str(request.path_params["profile"])
+    return str(request.path_params.get("profile", EST_LABEL))
 
 
 async def _read_request(request: Request) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from provision_api.handlers import Provisioning
 
 ROOT = "/api/v1/provision"
-EST = "/.well-known/est/{profile}"
+# With a label, and without one for whoever has none (RFC 7030 section 3.2.2).
+EST = ("/.well-known/est/{profile}", "/.well-known/est")
 ADMINISTRATORS = frozenset({PLATFORM_ADMIN, Role.TENANT_ADMIN})
 
 
@@ -119,7 +120,8 @@ def _est_endpoints(provisioning: Provisioning, limit: Limit) -> list[Endpoint]:
     certificate = "the TLS client certificate is the credential"
     absent = "says that it is not offered (both are optional: RFC 7030 sections 4.3, 4.4)"
     return [
-        Open(method=method, path=f"{EST}/{name}", why=why, handler=handler, limits=(limit,))
+        Open(method=method, path=f"{root}/{name}", why=why, handler=handler, limits=(limit,))
+        for root in EST
         for method, name, why, handler in (
             ("GET", "cacerts", public, est.cacerts),
             ("GET", "csrattrs", public, est.csrattrs),
