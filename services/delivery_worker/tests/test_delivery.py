@@ -41,12 +41,17 @@ async def test_reading_reaches_its_webhook_signed_and_is_in_the_log(
         assert (body["type"], body["data"]["metrics"]) == ("telemetry", {"temperature": 21.5})
         with pytest.raises(WebhookVerificationError):
             Webhook("whsec_" + base64.b64encode(b"x" * 32).decode()).verify(got.body, got.headers)
-        row = superuser.execute(
-            "SELECT stage, delivered, status, response_body, delivery_id, device_id"
-            " FROM delivery_attempts WHERE route_id = %s AND event_type = 'telemetry'",
-            [made.route_id],
-        ).fetchone()
-        assert row == ("after", True, 200, "ok", got.headers["webhook-id"], device)
+
+        def logged() -> object:
+            return superuser.execute(
+                "SELECT stage, delivered, status, response_body, delivery_id, device_id"
+                " FROM delivery_attempts WHERE route_id = %s AND event_type = 'telemetry'",
+                [made.route_id],
+            ).fetchone()
+
+        # It is written down once the endpoint has answered.
+        await until_true(logged)
+        assert logged() == ("after", True, 200, "ok", got.headers["webhook-id"], device)
 
 
 async def test_secret_is_sealed_and_both_signatures_are_sent_while_it_is_rotated(
