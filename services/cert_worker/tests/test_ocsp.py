@@ -19,6 +19,7 @@ from services.cert_worker.tests.conftest import HeldClock, revoke_request, sign_
 from cert_worker.app import create_app
 from cert_worker.handlers.pki import Pki
 from cert_worker.ocsp import Ocsp
+from pulse_common.errors import Unavailable
 from pulse_common.health import Readiness
 
 if TYPE_CHECKING:
@@ -186,3 +187,41 @@ async def test_get_answers_like_post(
     got = await client.get(f"/pki/ocsp/{text}")
 
     assert got.content == posted.content
+
+
+async def test_what_was_asked_for_lately_is_signed_ahead_by_what_is_known_then(
+    service: Service, fresh: FreshDatabase, clock: HeldClock
+) -> None:
+    responder = Ocsp(database=service.database, authorities=service.authorities, clock=clock)
+    tenant_id, device_id = fresh.add_device()
+    issued = await service.signing.sign(sign_request(tenant_id, device_id))
+    certificate = x509.load_pem_x509_certificate(issued.certificate_pem.encode())
+    request = make_request(certificate, service.authority.issuing.certificate)
+    good = ocsp.load_der_ocsp_response(await responder.answer(request))
+    await service.revoking.revoke(revoke_request(tenant_id, device_id))
+    clock.move(timedelta(seconds=30))
+
+    assert await responder.sign_ahead() == 1
+
+    answer = ocsp.load_der_ocsp_response(await responder.answer(request))
+    assert (good.certificate_status, answer.certificate_status) == (GOOD, REVOKED)
+    clock.move(timedelta(minutes=11))
+    assert await responder.sign_ahead() == 0, "nobody has asked for long"
+
+
+async def test_answers_go_on_for_their_hour_while_the_database_is_away(
+    service: Service, fresh: FreshDatabase, clock: HeldClock
+) -> None:
+    responder = Ocsp(database=service.database, authorities=service.authorities, clock=clock)
+    certificate, issuer = await issue(service, fresh), service.authority.issuing.certificate
+    request = make_request(certificate, issuer)
+    first = await responder.answer(request)
+    await service.database.close()
+    clock.move(timedelta(minutes=59))
+
+    assert await responder.answer(request) == first
+    with pytest.raises(Unavailable):
+        await responder.answer(make_request(certificate, issuer, nonce=b"1"))
+    clock.move(timedelta(minutes=2))
+    with pytest.raises(Unavailable):
+        await responder.answer(request)

@@ -106,12 +106,11 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await bus.answer(events.RevokeIssuerRequest, issuers.revoke)
     rolling = make_rolling(settings, database, authorities, http)
     await answer_rollovers(rolling, runtime, bus, database, authorities)
-    ocsp = Ocsp(database=database, authorities=authorities, clock=system_clock)
     pki = Pki(
         authorities=authorities,
         publisher=publisher,
         root_lists=await _root_lists(settings, runtime, database, authorities),
-        ocsp=ocsp,
+        ocsp=_responder(runtime, database, authorities),
         clock=system_clock,
     )
     sealing = await start_sealing(settings, runtime, database, bus)
@@ -155,6 +154,12 @@ def _spawn_watching(
     runtime.spawn("expiry warnings", expiry.run())
     keys = KeyAudit(database=database, clock=system_clock, blocklist=_blocklist(settings))
     runtime.spawn("key audit", keys.run())
+
+
+def _responder(runtime: Runtime, database: Database, authorities: Authorities) -> Ocsp:
+    ocsp = Ocsp(database=database, authorities=authorities, clock=system_clock)
+    runtime.spawn("ocsp answers ahead", ocsp.run())
+    return ocsp
 
 
 async def _root_lists(

@@ -118,16 +118,25 @@ class State:
     reason: str | None
 
 
-async def find_state(tx: Tx, issuer_id: UUID, serial_number: int) -> State | None:
-    row = await tx.one_or_none(
+async def find_states(tx: Tx, names: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], State]:
+    """Find certificates by issuer and serial number; those that were never issued are left out."""
+    rows = await tx.all(
         """
-        SELECT revoked_at, revocation_reason
-          FROM certificates
-         WHERE issuer_id = %(issuer_id)s AND serial_number = %(serial_number)s
+        SELECT c.issuer_id, c.serial_number, c.revoked_at, c.revocation_reason
+          FROM unnest(%(issuers)s::uuid[], %(serials)s::text[]) AS w (issuer_id, serial_number)
+          JOIN certificates c ON c.issuer_id = w.issuer_id AND c.serial_number = w.serial_number
         """,
-        {"issuer_id": issuer_id, "serial_number": f"{serial_number:x}"},
+        {
+            "issuers": [issuer_id for issuer_id, _ in names],
+            "serials": [f"{serial_number:x}" for _, serial_number in names],
+        },
     )
-    return None if row is None else State(row["revoked_at"], row["revocation_reason"])
+    return {
+        (row["issuer_id"], int(row["serial_number"], 16)): State(
+            row["revoked_at"], row["revocation_reason"]
+        )
+        for row in rows
+    }
 
 
 async def save_crl(tx: Tx, shard: ShardId, made: Crl) -> None:
