@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from hypothesis import settings
+from tests.log_grep import LogGrep
 from tests.parts import PASSWORD, ROOT, Nats, Postgres, free_port, running_postgres, wait_for_port
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ __all__ = ["PASSWORD", "Nats", "Postgres", "free_port", "wait_for_port"]
 
 # `make check` looks at fewer examples of each property than `make test`.
 settings.register_profile("quick", max_examples=20)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fail a run whose logs name who pays, with what, or how much."""
+    config.pluginmanager.register(LogGrep(ROOT / ".artifacts"), "log grep")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import httpx2
 import stripe
 from services.billing_webhooks.tests.stripe_spec import FIXTURES, VERSION, example
+from tests.log_grep import AMOUNT, PERSON
 from tests.parts import free_port, wait_for_port
 
 from billing_webhooks.app import Parts, build, create_app, load_plans
@@ -74,7 +75,10 @@ class Account:
     def make_customer(self, tenant: UUID | None = None, **data: str) -> str:
         if tenant is not None:
             data["metadata[tenant_id]"] = str(tenant)
-        return str(self.post("/v1/customers", description="x", **data)["id"])
+        person = {name: PERSON[name] for name in ("name", "email", "phone")}
+        address = {"address[line1]": PERSON["address"]}
+        made = self.post("/v1/customers", description=PERSON["card"], **person, **address, **data)
+        return str(made["id"])
 
     def subscribe(self, customer: str, price: str = "price_starter") -> str:
         made = self.post("/v1/subscriptions", customer=customer, **{"items[0][plan]": price})
@@ -161,13 +165,21 @@ def pointing(event_type: str, subscription: str, customer: str) -> dict[str, Any
             "quote_details": None,
             "subscription_details": details,
         }
-        return {"object": "invoice", "id": "in_7", "customer": customer, "parent": parent}
+        private = {
+            "customer_name": PERSON["name"],
+            "customer_email": PERSON["email"],
+            "description": PERSON["card"],
+            "amount_due": AMOUNT,
+        }
+        about = {"object": "invoice", "id": "in_7", "customer": customer, "parent": parent}
+        return {**private, **about}
     if kind == "checkout.session":
         return {"object": kind, "customer": customer, "subscription": subscription}
     if kind == "charge.dispute":
         return {"object": "dispute", "id": "dp_1", "charge": "ch_1"}
     if kind == "customer":
-        return {"object": "customer", "id": customer}
+        named = {"name": PERSON["name"], "email": PERSON["email"]}
+        return {"object": "customer", "id": customer, **named}
     items = json.loads(json.dumps(FIXTURES["subscription"]["items"]))
     items["data"][0]["price"]["id"] = "price_business"
     return {

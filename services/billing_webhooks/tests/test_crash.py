@@ -104,6 +104,8 @@ def service(
     _eventually(lambda: "billing_reconciled" in made.log.read_text())
     yield made
     made.kill()
+    # For the search of all logs at the end of the run.
+    sys.stdout.write(made.log.read_text())
 
 
 @contextmanager

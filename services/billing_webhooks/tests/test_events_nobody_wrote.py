@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from services.billing_webhooks.tests.rig import subscription_event
+from tests.log_grep import AMOUNT, PERSON
 
 if TYPE_CHECKING:
     from services.billing_webhooks.tests.rig import Billing
@@ -49,14 +50,14 @@ async def test_without_stripe_the_same_events_are_left_with_it(billing: Billing)
     assert answers <= {200, 503}
 
 
-PRIVATE = {
-    "name": "Jenny Rosen-Private",
-    "email": "jenny.private@example.com",
-    "phone": "+15555550199",
-    "line1": "510 Private Street",
+PRIVATE: dict[str, str | int] = {
+    "name": PERSON["name"],
+    "email": PERSON["email"],
+    "phone": PERSON["phone"],
+    "line1": PERSON["address"],
     "last4": "last-four-private",
-    "number": "4242424242424242",
-    "amount_due": 987654321,
+    "number": PERSON["card"],
+    "amount_due": AMOUNT,
 }
 
 
