@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 #: A right body for each request that changes a device. A new route needs a line here.
-BODIES: dict[str, dict[str, dict[str, str]]] = {
+BODIES: dict[str, dict[str, dict[str, str | None]]] = {
     "/api/v2/devices/{device_id}": {"json": {"name": "Mine now"}, "headers": {"if-match": "*"}},
     "/api/v2/devices/{device_id}/profile": {
         "json": {"profile_id": None},
