@@ -1,5 +1,0 @@
--- Ingest: monthly limits and what survives faults.
---
--- Expand only.
-
-SELECT 1;
