@@ -55,10 +55,7 @@ def sign_in(where: Environments, email: str, password: str = "", home: str = "/d
 
     People of the demo have one password; whoever was invited has their own.  ``home`` is a page that they may see.
     """
-    browser = edge_client(where, **{"origin": where.public_url, "sec-fetch-site": "same-origin"})
-    login = browser.get("/auth/login", follow_redirects=True)
-    form = {"username": email, "password": password or where.secrets.demo_password}
-    browser.post(_action_of(login), data=form, follow_redirects=True)
+    browser, _ = log_in(where, email, password)
     page = browser.get(home)
     assert page.status_code == 200, page.text
     csrf = re.search(r'name="csrf-token" content="([^"]+)"', page.text)
@@ -66,6 +63,16 @@ def sign_in(where: Environments, email: str, password: str = "", home: str = "/d
     browser.headers["x-csrf-token"] = html.unescape(csrf[1])
     token = _access_token(where, browser)
     return Person(browser=browser, api=edge_client(where, authorization=f"Bearer {token}"))
+
+
+def log_in(
+    where: Environments, email: str, password: str = ""
+) -> tuple[httpx2.Client, httpx2.Response]:
+    """Pass the identity provider's form, and return the browser with what the callback answered it."""
+    browser = edge_client(where, **{"origin": where.public_url, "sec-fetch-site": "same-origin"})
+    login = browser.get("/auth/login", follow_redirects=True)
+    form = {"username": email, "password": password or where.secrets.demo_password}
+    return browser, browser.post(_action_of(login), data=form, follow_redirects=True)
 
 
 def _access_token(where: Environments, browser: httpx2.Client) -> str:

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.people import MALLORY, edge_client, sign_in
+from tests.integration.people import MALLORY, edge_client, log_in, sign_in
 from tests.integration.waiting import eventually
 from tests.integration.world import cli, reading
 
@@ -46,9 +46,11 @@ def olivia(world: World) -> Iterator[httpx2.Client]:
     yield from operator(world, OLIVIA)
 
 
-def change(client: httpx2.Client, tenant: str, what: str) -> float:
+def change(
+    client: httpx2.Client, tenant: str, what: str, body: dict[str, object] | None = None
+) -> float:
     began = time.monotonic()
-    answer = client.post(f"/api/v2/operator/tenants/{tenant}/{what}")
+    answer = client.post(f"/api/v2/operator/tenants/{tenant}/{what}", json=body)
     assert answer.status_code == 200, answer.text
     return began
 
@@ -93,12 +95,33 @@ def test_suspension_shuts_everything_within_two_seconds_and_resuming_restores_it
     assert len(mallory.api.get("/api/v2/devices").json()["devices"]) == kept
 
 
-def test_suspended_tenant_logs_in_and_takes_everything_and_nothing_else(
+def test_nobody_of_a_suspended_tenant_logs_in(
+    world: World, otto: httpx2.Client, mallory: Person, device_b: Device
+) -> None:
+    change(otto, device_b.tenant_id, "suspend")
+    try:
+        browser, refused = log_in(world.stack.environments, MALLORY)
+        inside = browser.get("/archive").status_code
+        archive = mallory.api.get("/api/v2/archive", params={"tables": "devices"}).status_code
+        browser.close()
+    finally:
+        change(otto, device_b.tenant_id, "resume")
+
+    assert refused.url.path == "/auth/callback"
+    assert (refused.status_code, "is suspended" in refused.text) == (403, True)
+    assert (inside, archive) == (401, 403)
+    sign_in(world.stack.environments, MALLORY).close()
+
+
+def test_leaving_tenant_takes_everything_and_reaches_nothing_else(
     world: World, otto: httpx2.Client, device_b: Device
 ) -> None:
     with device_b.online() as peer:
         peer.publish_and_wait(device_b.telemetry, reading(kept=1))
-    change(otto, device_b.tenant_id, "suspend")
+    before = sign_in(world.stack.environments, MALLORY)
+    assert before.browser.get("/archive/download").status_code == 200
+    before.close()
+    change(otto, device_b.tenant_id, "delete", {"name": "Globex", "grace_days": 7})
     try:
         mallory = sign_in(world.stack.environments, MALLORY, home="/archive")
         taken = mallory.browser.get("/archive/download")
@@ -106,7 +129,7 @@ def test_suspended_tenant_logs_in_and_takes_everything_and_nothing_else(
         devices = mallory.browser.get("/devices").status_code
         mallory.close()
     finally:
-        change(otto, device_b.tenant_id, "resume")
+        change(otto, device_b.tenant_id, "restore")
 
     assert (taken.status_code, by_program.status_code, devices) == (200, 200, 403)
     tables = unpacked(taken.content)

@@ -40,7 +40,7 @@ def audit_operations(trail: AuditTrail) -> list[Operation]:
         ),
         Operation(
             name="takeArchive",
-            summary="Everything of the tenant as a tar of JSON lines; also while it is suspended or being deleted",
+            summary="Everything of the tenant as a tar of JSON lines; also while it is being deleted",
             method="GET",
             path="/api/v2/archive",
             roles=ADMINISTRATORS,

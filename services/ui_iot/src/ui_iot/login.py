@@ -15,6 +15,7 @@ from pulse_common.errors import AppError, Forbidden, Malformed, Unauthenticated
 from pulse_common.jwt import LEEWAY_SECONDS
 from ui_iot import cookies, people, rendering, step_up
 from ui_iot.domain import HOME, local_path
+from ui_iot.front_door import TenantShut
 from ui_iot.oidc import LoginAttempt
 from ui_iot.sessions import ABSOLUTE_LIFE
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pulse_common.http import OnRefused
     from pulse_common.identity import Principal
     from pulse_common.jwt import IdClaims, JwtVerifier
+    from ui_iot.front_door import FrontDoor
     from ui_iot.oidc import IdentityProvider, Tokens
     from ui_iot.sessions import Session, Sessions
     from ui_iot.visits import VisitOf
@@ -44,6 +46,7 @@ _OPERATORS = (
 class Login:
     provider: IdentityProvider
     sessions: Sessions
+    door: FrontDoor
     verifier: JwtVerifier
     sealed: cookies.SealedCookies
     visit_of: VisitOf
@@ -84,13 +87,14 @@ class Login:
             tokens = await self.provider.redeem(code, began["verifier"])
             found = await self._check_id_token(tokens, began["nonce"])
             _require_fresh(found, began["step_up"], self.provider.step_up_acr)
+            leads_to = await self._admitted(request, tokens, began["next"])
             previous = request.cookies.get(cookies.SESSION) or began["previous"] or None
             action: Action = "session.step_up" if began["step_up"] else "session.begin"
             value = await self.sessions.begin(tokens, previous, self.visit_of(request), action)
         except Unauthenticated as error:
             # A 401 would lead to the log-in again, where a person who is known comes straight back: a loop.
             raise await self._refused(request, error.reason or "code") from error
-        response = rendering.page(request, "signed_in.html", {"next": local_path(began["next"])})
+        response = rendering.page(request, "signed_in.html", {"next": local_path(leads_to)})
         cookies.set_session(response, value, int(ABSOLUTE_LIFE.total_seconds()))
         cookies.clear(response, cookies.LOGIN)
         return response
@@ -124,6 +128,16 @@ class Login:
             log.info("login_refused_by_provider", error=query.get("error", "")[:60])
             raise await self._refused(request, "provider")
         return query["code"]
+
+    async def _admitted(self, request: Request, tokens: Tokens, wanted: str) -> str:
+        """Return the path that the log-in leads to."""
+        principal = await self.verifier.verify(tokens.access_token)
+        try:
+            return await self.door.admit(principal, self.visit_of(request), wanted)
+        except TenantShut:
+            # Else the identity provider takes whoever tries again as somebody else for the same person.
+            await self.provider.revoke(tokens.refresh_token)
+            raise
 
     async def _check_id_token(self, tokens: Tokens, nonce: str) -> IdClaims:
         return await self.verifier.verify_id_token(tokens.id_token, nonce, self.provider.client_id)

@@ -1,6 +1,7 @@
-"""A tenant takes everything with it: its administrators, also while it is suspended or being deleted.
+"""A tenant takes everything with it: its administrators, also while it is being deleted.
 
-It is the one thing that such a tenant still reaches: whoever is shut out keeps what is theirs.
+It is the one thing that a tenant which is being deleted still reaches.  A suspended one reaches nothing, and loses
+nothing: what is its own stays where it is.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ui_iot.callers import Callers
 
 PAGE = "/archive"
+_OPEN = frozenset({"active", "deleting"})
 NAMES = (*(table.name for table in TABLES), SEALED)
 
 
@@ -97,8 +99,8 @@ class OwnArchive:
     async def _known(self, tenant: TenantId) -> Known:
         async with self.db.tenant_connection(tenant) as tx:
             known = await archive_store.find_tenant(tx)
-        if known is None or known.status == "deleted":
-            raise Forbidden("your tenant is gone")
+        if known is None or known.status not in _OPEN:
+            raise Forbidden(people.NOT_ACTIVE)
         return known
 
     async def _record(

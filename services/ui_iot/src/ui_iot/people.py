@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EVERYBODY = frozenset({Role.CUSTOMER, Role.TENANT_ADMIN})
 ADMINISTRATORS = frozenset({Role.TENANT_ADMIN})
 NOT_ACTIVE = (
-    "your tenant is not active; its administrators can still take everything with them, at /archive"
+    "your tenant is not active; administrators of one that is being deleted still reach /archive"
 )
 ANYBODY = EVERYBODY | {Role.OPERATOR, Role.OPERATOR_ADMIN}
 

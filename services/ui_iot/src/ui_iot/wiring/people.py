@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ui_iot.backchannel import BackChannel
 from ui_iot.callers import Callers
 from ui_iot.endings import Endings
+from ui_iot.front_door import FrontDoor
 from ui_iot.login import Login
 from ui_iot.once import Once
 from ui_iot.refresh import Refresher
@@ -64,6 +65,7 @@ def handlers(made: Parts, callers: Callers, sealed: SealedCookies) -> People:
         login=Login(
             provider=made.provider,
             sessions=callers.sessions,
+            door=FrontDoor(made.db),
             verifier=made.verifier,
             sealed=sealed,
             visit_of=callers.visit_of,
