@@ -66,6 +66,9 @@ class Acme:
         path = f"/api/v2/routes/{self.routes[0]}"
         return self.alice.api.put(path, json=body, headers={"if-match": "*"}).status_code
 
+    def on_route(self, act: str) -> int:
+        return self.alice.api.post(f"/api/v2/routes/{self.routes[0]}/{act}").status_code
+
     def delete_route(self) -> int:
         return self.alice.api.delete(f"/api/v2/routes/{self.routes.pop()}").status_code
 
@@ -181,11 +184,13 @@ ACTS: dict[str, tuple[Callable[[Acme], object], tuple[object, object, object]]] 
     "add a route": (Acme.add_route, (201, 201, 402)),
     "change a route": (Acme.change_route, (200, 200, 402)),
     "invite somebody": (Acme.invite, (201, 201, 402)),
-    # What takes away, shuts out or renews what is there is never refused.
     "mint a token for a device that is there": (
         lambda acme: acme.provision(f"devices/{acme.device.device_id}/enrolment-tokens"),
-        (201, 201, 201),
+        (201, 201, 402),
     ),
+    "pause a route": (lambda acme: acme.on_route("pause"), (200, 200, 200)),
+    "resume a route": (lambda acme: acme.on_route("resume"), (200, 200, 402)),
+    # What takes away, shuts out or renews what is there is never refused.
     "delete a route": (Acme.delete_route, (204, 204, 204)),
     "revoke a device": (Acme.revoke_another, (200, 200, 200)),
     "read": (lambda acme: acme.of_device("GET"), (200, 200, 200)),

@@ -88,7 +88,7 @@ class Enrolment:
 
         Raises:
             NotFound: the tenant has no such device.
-            Forbidden: the tenant is suspended.
+            Forbidden, LimitReached: the tenant is suspended, or read-only.
             Conflict: the device is disabled.
         """
         async with self.db.tenant_connection(tenant) as tx:
@@ -213,6 +213,7 @@ class Enrolment:
         self, tx: TenantTx, device: store.Device, seconds: int | None, caller: Caller
     ) -> Minted:
         await require_active(tx)
+        (await entitlements.load(tx)).require_writable()
         if device.status != "active":
             raise Conflict("the device is disabled")
         expires_at = domain.token_expiry(self.clock(), seconds)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from provision_api import domain, group_store
+from provision_api.enrolment import require_active
 from provision_api.fleet.profiles import require_writable
 from pulse_common import audit, outbox
 from pulse_common import events_groups as calls
@@ -77,6 +78,7 @@ class Groups:
         name = domain.checked_name(request.name)
         try:
             async with self.db.tenant_connection(tenant) as tx:
+                await require_writable(tx)
                 before = await _find(tx, request.group_id)
                 if request.version not in {None, before.version}:
                     raise Stale("the device group has changed: read it again")
@@ -92,10 +94,11 @@ class Groups:
         """Delete a group; its devices stay.
 
         Raises:
-            NotFound, Forbidden, LimitReached: as ``rename``.
+            NotFound, Forbidden: as ``rename``.
         """
         tenant, caller = await self.administrators.of(request)
         async with self.db.tenant_connection(tenant) as tx:
+            await require_active(tx)
             gone = await _find(tx, request.group_id)
             await group_store.delete(tx, gone.group_id)
             await self._record(tx, caller, "device_group.delete", gone, {"name": gone.name})
@@ -112,6 +115,7 @@ class Groups:
         tenant, caller = await self.administrators.of(request)
         try:
             async with self.db.tenant_connection(tenant) as tx:
+                await require_writable(tx)
                 group = await _find(tx, request.group_id)
                 left = await group_store.leave(tx, group.group_id, request.leave)
                 joined = await group_store.join(tx, group.group_id, request.join)
@@ -163,7 +167,6 @@ class Groups:
 
 
 async def _find(tx: TenantTx, group_id: UUID) -> Group:
-    await require_writable(tx)
     found = await group_store.lock(tx, group_id)
     if found is None:
         raise NotFound("no such device group")

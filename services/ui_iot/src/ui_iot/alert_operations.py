@@ -71,7 +71,7 @@ def _changing(api: AlertApi) -> list[Operation]:
             body=models.RuleBody,
             answers={201: models.RuleAnswer},
             answer_headers=("Location", "Idempotency-Replayed"),
-            refusals=frozenset({402, 409, 422}),
+            refusals=frozenset({409, 422}),
         ),
         Operation(
             name="changeAlertRule",
@@ -84,7 +84,7 @@ def _changing(api: AlertApi) -> list[Operation]:
             body=models.RuleBody,
             answers={200: models.RuleAnswer},
             answer_headers=("ETag",),
-            refusals=frozenset({402, 412, 428}),
+            refusals=frozenset({412, 428}),
         ),
         Operation(
             name="deleteAlertRule",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from pulse_common import entitlements, events
+from pulse_common import events
 from pulse_common.errors import NotFound
 from pulse_common.http import read_model
 from pulse_common.ids import new_id, parse_id
@@ -88,8 +88,6 @@ class Api:
     async def command(self, request: Request, principal: Principal) -> Response:
         body = await read_model(request, api_models.CommandBody)
         device = await find_device(self.db, request, principal)
-        async with active_tenant(self.db, principal) as tx:
-            (await entitlements.load(tx)).require_writable()
         sent = await self.bus.call(
             events.CommandRequest(
                 tenant_id=people.tenant_of(principal),

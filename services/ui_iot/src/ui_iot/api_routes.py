@@ -151,7 +151,7 @@ def _changing(changes: Changes) -> list[Operation]:
             body=models.CreateDeviceBody,
             answers={201: models.CreatedAnswer},
             answer_headers=("Location", "Idempotency-Replayed"),
-            refusals=frozenset({402, 409, 422}),
+            refusals=frozenset({409, 422}),
         ),
         Operation(
             name="renameDevice",
@@ -164,7 +164,7 @@ def _changing(changes: Changes) -> list[Operation]:
             body=models.RenameDeviceBody,
             answers={200: models.DeviceAnswer},
             answer_headers=("ETag",),
-            refusals=frozenset({402, 412, 428}),
+            refusals=frozenset({412, 428}),
         ),
     ]
 
@@ -191,6 +191,6 @@ def _acting(api: Api) -> list[Operation]:
             handler=api.command,
             body=models.CommandBody,
             answers={202: models.CommandAnswer},
-            refusals=frozenset({402, 409}),
+            refusals=frozenset({409}),
         ),
     ]

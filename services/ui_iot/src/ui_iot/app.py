@@ -10,7 +10,7 @@ import structlog
 from pulse_common import health
 from pulse_common.errors import Unavailable
 from pulse_common.http import build_app
-from ui_iot import limits, login, logout_store, routes, session_store
+from ui_iot import limits, login, logout_store, routes, session_store, unpaid
 from ui_iot.api_cors import ApiCors
 from ui_iot.cookies import SealedCookies
 from ui_iot.rendering import SecurityHeaders
@@ -37,7 +37,7 @@ CLEAN_EVERY_SECONDS = 600
 def create_app(made: Parts) -> ASGIApp:
     callers = people.open_callers(made)
     app = build_app(
-        auditing.noted(all_endpoints(made, callers), made, callers),
+        auditing.noted(unpaid.refusing(all_endpoints(made, callers), made.db), made, callers),
         callers.authenticate,
         limiter=made.limiter,
         on_refused=made.on_refused,

@@ -71,7 +71,7 @@ def _changing(api: GroupApi) -> list[Operation]:
             body=models.GroupBody,
             answers={201: models.GroupAnswer},
             answer_headers=("Location", "Idempotency-Replayed"),
-            refusals=frozenset({402, 409, 422}),
+            refusals=frozenset({409, 422}),
         ),
         Operation(
             name="renameGroup",
@@ -84,7 +84,7 @@ def _changing(api: GroupApi) -> list[Operation]:
             body=models.GroupBody,
             answers={200: models.GroupAnswer},
             answer_headers=("ETag",),
-            refusals=frozenset({402, 409, 412, 428}),
+            refusals=frozenset({409, 412, 428}),
         ),
         Operation(
             name="deleteGroup",
@@ -94,7 +94,6 @@ def _changing(api: GroupApi) -> list[Operation]:
             roles=ADMINISTRATORS,
             handler=api.delete,
             answers={204: None},
-            refusals=frozenset({402}),
         ),
         Operation(
             name="changeGroupDevices",
@@ -105,6 +104,5 @@ def _changing(api: GroupApi) -> list[Operation]:
             handler=api.change_members,
             body=models.MembersBody,
             answers={200: models.MembersAnswer},
-            refusals=frozenset({402}),
         ),
     ]

@@ -45,7 +45,7 @@ def _rescues(api: HandoverApi) -> list[Operation]:
             handler=api.open_rescue,
             body=models.RescueBody,
             answers={201: models.RescueAnswer},
-            refusals=frozenset({402, 409}),
+            refusals=frozenset({409}),
         ),
         Operation(
             name="closeRescue",
@@ -70,7 +70,7 @@ def _transfers(api: HandoverApi) -> list[Operation]:
             handler=api.offer,
             body=models.OfferBody,
             answers={201: models.OfferAnswer},
-            refusals=frozenset({402, 409}),
+            refusals=frozenset({409}),
         ),
         Operation(
             name="listTransfers",
@@ -100,7 +100,7 @@ def _transfers(api: HandoverApi) -> list[Operation]:
             roles=ADMINISTRATORS,
             handler=api.accept,
             answers={201: models.AcceptedAnswer},
-            refusals=frozenset({402, 409}),
+            refusals=frozenset({409}),
         ),
         Operation(
             name="declineTransfer",

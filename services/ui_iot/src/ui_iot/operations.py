@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from pulse_common.errors import Malformed
 from pulse_common.http import Guarded
+from ui_iot import unpaid
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -48,7 +49,8 @@ class Operation:
         common = {400, 401, 403, 429, 503}
         named = {404} if "{" in self.path else set()
         read = {413} if self.body else set()
-        return frozenset(common | named | read | self.refusals)
+        unpaid_bill = {402} if unpaid.may_refuse(self.endpoint()) else set()
+        return frozenset(common | named | read | unpaid_bill | self.refusals)
 
 
 def read_query(request: Request, model: type[Q]) -> Q:

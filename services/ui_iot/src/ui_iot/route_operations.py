@@ -89,7 +89,7 @@ def _changing(api: RouteApi) -> list[Operation]:
             body=models.RouteBody,
             answers={201: models.CreatedRouteAnswer},
             answer_headers=("Location", "Idempotency-Replayed"),
-            refusals=frozenset({402, 409, 422}),
+            refusals=frozenset({409, 422}),
         ),
         Operation(
             name="changeRoute",
@@ -102,7 +102,7 @@ def _changing(api: RouteApi) -> list[Operation]:
             body=models.RouteBody,
             answers={200: models.RouteAnswer},
             answer_headers=("ETag",),
-            refusals=frozenset({402, 412, 428}),
+            refusals=frozenset({412, 428}),
         ),
         Operation(
             name="deleteRoute",

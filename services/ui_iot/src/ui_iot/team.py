@@ -68,12 +68,11 @@ class Team:
 
         Raises:
             Conflict: they are a member already, or the address is taken.
-            LimitReached: the plan has no seat left, or an unpaid bill leaves the tenant read-only.
+            LimitReached: the plan has no seat left.
         """
         wanted = {"email": email, "role": role}
         async with self.turns.take(asker, "user.invite", "", wanted) as turn:
             held = await entitlements.load(turn.tx)
-            held.require_writable()
             member_id = await self._invited(asker.tenant, email, role)
             if member_id is None:
                 await self._require_seat(asker.tenant, held)
@@ -85,7 +84,6 @@ class Team:
 
     async def invite_again(self, asker: Asker, member_id: UUID) -> Member:
         async with self.turns.take(asker, "user.invite", str(member_id), {}) as turn:
-            (await entitlements.load(turn.tx)).require_writable()
             member = await self.find(asker.tenant, member_id)
             if member.state != "invited":
                 raise Conflict("they have taken up their invitation")
@@ -102,6 +100,7 @@ class Team:
 
         Raises:
             Conflict: they are the last administrator.
+            LimitReached: to make an administrator, while an unpaid bill leaves the tenant read-only.
         """
         wanted = {"role": role}
         async with self.turns.take(asker, "user.role_change", str(member_id), wanted) as turn:
@@ -109,7 +108,9 @@ class Team:
             check(member)
             if member.holds_exactly(role):
                 return member
-            if role != ADMIN:
+            if role == ADMIN:
+                (await entitlements.load(turn.tx)).require_writable()
+            else:
                 await self._keep_an_admin(asker, member)
             await turn.record(member_id, email=member.email, role=member.role)
             await self.directory.set_role(member_id, role)

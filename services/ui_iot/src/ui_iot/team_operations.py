@@ -61,7 +61,7 @@ def _inviting(api: TeamApi) -> list[Operation]:
             body=models.InviteBody,
             answers={201: models.MemberAnswer},
             answer_headers=("Location", "Idempotency-Replayed"),
-            refusals=frozenset({402, 409, 422}),
+            refusals=frozenset({409, 422}),
         ),
         Operation(
             name="inviteMemberAgain",
@@ -71,7 +71,7 @@ def _inviting(api: TeamApi) -> list[Operation]:
             roles=ADMINISTRATORS,
             handler=api.invite_again,
             answers={200: models.MemberAnswer},
-            refusals=frozenset({402, 409}),
+            refusals=frozenset({409}),
         ),
     ]
 

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from provision_api import domain
-from provision_api.enrolment import SIGN_SECONDS
+from provision_api.enrolment import SIGN_SECONDS, require_active
 from provision_api.fleet import enrolment_store, rules
 from provision_api.fleet.profiles import require_writable
 from pulse_common import audit
@@ -152,12 +152,12 @@ class Credentials:
         """Let those in that wait, keep them out, or forget them.
 
         Raises:
-            Forbidden, LimitReached: the tenant is suspended, or read-only.
+            Forbidden, LimitReached: the tenant is suspended; or, to let in, it is read-only.
         """
         tenant, caller = await self.administrators.of(request)
         which = request.enrolment_profile_id
         async with self.db.tenant_connection(tenant) as tx:
-            await require_writable(tx)
+            await (require_writable if request.decision == "approve" else require_active)(tx)
             action: audit.Action
             if request.decision == "forget":
                 action = "hardware.forget"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision_api import domain
+from provision_api.enrolment import require_active
 from provision_api.fleet import enrolment_store, rules
 from provision_api.fleet.profiles import require_writable
 from pulse_common import audit
@@ -100,13 +101,13 @@ class EnrolmentProfiles:
         Raises:
             NotFound: the tenant has no such profile.
             Conflict: it knows hardware, or an import names it.
-            Forbidden, LimitReached: the tenant is suspended, or read-only.
+            Forbidden: the tenant is suspended.
         """
         tenant, caller = await self.administrators.of(request)
         which = request.enrolment_profile_id
         try:
             async with self.db.tenant_connection(tenant) as tx:
-                await require_writable(tx)
+                await require_active(tx)
                 before = await _find(tx, which)
                 await enrolment_store.delete(tx, which)
                 act = _act(caller, "enrolment_profile.delete", which, _wishes(before), None)

@@ -86,11 +86,11 @@ class Profiles:
 
         Raises:
             Conflict: one has.
-            NotFound, Stale, Forbidden, LimitReached: as ``change``.
+            NotFound, Stale, Forbidden: as ``change``.
         """
         tenant, caller = await self.administrators.of(request)
         async with self.db.tenant_connection(tenant) as tx:
-            await require_writable(tx)
+            await require_active(tx)
             before = await _find(tx, request.profile_id, request.version)
             if await profile_store.is_used(tx, request.profile_id):
                 raise Conflict("devices or enrolment profiles have this profile")

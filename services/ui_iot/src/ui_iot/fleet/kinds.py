@@ -62,7 +62,7 @@ def create(
         body=body,
         answers={201: shown},
         answer_headers=("Idempotency-Replayed",),
-        refusals=frozenset({402, 404, 409, 422}),
+        refusals=frozenset({404, 409, 422}),
     )
 
 
@@ -85,7 +85,7 @@ def change(
         body=body,
         answers={200: shown},
         answer_headers=("ETag",),
-        refusals=frozenset({402, 409, 412, 428}),
+        refusals=frozenset({409, 412, 428}),
     )
 
 
@@ -98,7 +98,7 @@ def delete(name: str, summary: str, path: str, handler: Handler) -> Operation:
         roles=ADMINISTRATORS,
         handler=handler,
         answers={204: None},
-        refusals=frozenset({402, 409, 412}),
+        refusals=frozenset({409, 412}),
     )
 
 
@@ -120,5 +120,5 @@ def do(  # noqa: PLR0913, PLR0917
         handler=handler,
         body=body,
         answers={status: shown},
-        refusals=frozenset({402, 409}),
+        refusals=frozenset({409}),
     )

@@ -71,7 +71,7 @@ def _of_profiles(api: ProfileApi) -> list[Operation]:
             headers=("If-Match",),
             body=models.AssignBody,
             answers={200: models.AssignedAnswer},
-            refusals=frozenset({402, 412, 428}),
+            refusals=frozenset({412, 428}),
         ),
     ]
 
@@ -234,6 +234,6 @@ def _of_imports(api: ImportApi) -> list[Operation]:
             roles=ADMINISTRATORS,
             handler=api.tokens_file,
             answers={200: None},
-            refusals=frozenset({402, 409}),
+            refusals=frozenset({409}),
         ),
     ]
