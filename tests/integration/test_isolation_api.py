@@ -34,7 +34,7 @@ BODIES: dict[str, dict[str, dict[str, str | None]]] = {
     "/devices/{device_id}/enrolment-tokens": {"data": {}},
     "/devices/{device_id}/revoke": {"data": {"reason": "keyCompromise"}},
     "/devices/{device_id}/tokens": {"data": {"days": "90"}},
-    "/devices/{device_id}/tokens/permit": {"data": {"allowed": "no"}},
+    "/devices/{device_id}/tokens/permit": {"data": {"allowed": "yes"}},
     "/devices/{device_id}/tokens/{token_id}/revoke": {"data": {}},
     "/devices/{device_id}/rescue": {"data": {}},
     "/devices/{device_id}/rescue/close": {"data": {}},
