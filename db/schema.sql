@@ -847,7 +847,10 @@ CREATE TABLE public.crl_shards (
     number bigint DEFAULT 0 NOT NULL,
     this_update timestamp with time zone,
     der bytea,
+    probed_at timestamp with time zone,
+    probe_outcome text,
     CONSTRAINT crl_shards_check CHECK (((number > 0) = ((this_update IS NOT NULL) AND (der IS NOT NULL)))),
+    CONSTRAINT crl_shards_probe_outcome_check CHECK ((probe_outcome = ANY (ARRAY['good'::text, 'unreachable'::text, 'unusable'::text]))),
     CONSTRAINT crl_shards_shard_check CHECK ((shard >= 0))
 );
 ALTER TABLE ONLY public.crl_shards ALTER COLUMN der SET STORAGE EXTERNAL;
@@ -2483,7 +2486,31 @@ CREATE POLICY operator_data_record ON public.audit_log FOR INSERT TO pulse_opera
 
 CREATE POLICY operator_event ON public.outbox FOR INSERT TO pulse_operator_write WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY operator_granted ON public.alert_rules FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.alert_states FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.alerts FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
 CREATE POLICY operator_granted ON public.certificates FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.claim_certificates FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
    FROM public.tenant_access_policies p
   WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
    FROM public.operator_grants g
@@ -2507,6 +2534,12 @@ CREATE POLICY operator_granted ON public.delivery_dead_letters FOR SELECT TO pul
    FROM public.operator_grants g
   WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
 
+CREATE POLICY operator_granted ON public.device_arrivals FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
 CREATE POLICY operator_granted ON public.device_group_members FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
    FROM public.tenant_access_policies p
   WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
@@ -2514,6 +2547,18 @@ CREATE POLICY operator_granted ON public.device_group_members FOR SELECT TO puls
   WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
 
 CREATE POLICY operator_granted ON public.device_groups FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.device_import_rows FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.device_imports FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
    FROM public.tenant_access_policies p
   WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
    FROM public.operator_grants g
@@ -2531,13 +2576,37 @@ CREATE POLICY operator_granted ON public.device_profiles FOR SELECT TO pulse_ope
    FROM public.operator_grants g
   WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
 
+CREATE POLICY operator_granted ON public.device_rescues FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
 CREATE POLICY operator_granted ON public.device_tokens FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
    FROM public.tenant_access_policies p
   WHERE (NOT p.secrets_need_approval))) OR (tenant_id IN ( SELECT g.tenant_id
    FROM public.operator_grants g
   WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('secrets'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
 
+CREATE POLICY operator_granted ON public.device_transfers FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.device_trust FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
 CREATE POLICY operator_granted ON public.devices FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.enrolment_profiles FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
    FROM public.tenant_access_policies p
   WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
    FROM public.operator_grants g
@@ -2549,7 +2618,31 @@ CREATE POLICY operator_granted ON public.enrolment_tokens FOR SELECT TO pulse_op
    FROM public.operator_grants g
   WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('secrets'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
 
+CREATE POLICY operator_granted ON public.expiry_warnings FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.hardware_ids FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
 CREATE POLICY operator_granted ON public.limit_receipts FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('telemetry'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.notice_refusals FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((NOT (tenant_id IN ( SELECT p.tenant_id
+   FROM public.tenant_access_policies p
+  WHERE p.metadata_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
+   FROM public.operator_grants g
+  WHERE ((g.operator_id = ( SELECT current_setting('app.operator'::text, true) AS current_setting)) AND (g.status = 'active'::text) AND ('metadata'::text = ANY (g.scopes)) AND (now() >= g.begins_at) AND (now() < g.ends_at)))))));
+
+CREATE POLICY operator_granted ON public.notices FOR SELECT TO pulse_operator_data USING (((NULLIF(( SELECT current_setting('app.operator'::text, true) AS current_setting), ''::text) IS NOT NULL) AND ((tenant_id IN ( SELECT p.tenant_id
    FROM public.tenant_access_policies p
   WHERE (NOT p.telemetry_needs_approval))) OR (tenant_id IN ( SELECT g.tenant_id
    FROM public.operator_grants g
@@ -2804,14 +2897,17 @@ GRANT ALL ON FUNCTION public.purge_tenant(target uuid) TO pulse_operator_write;
 
 GRANT SELECT ON TABLE public.alert_rules TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_rules TO pulse_ingest;
+GRANT SELECT ON TABLE public.alert_rules TO pulse_operator_data;
 
 GRANT SELECT ON TABLE public.alert_states TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_states TO pulse_ingest;
+GRANT SELECT ON TABLE public.alert_states TO pulse_operator_data;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.alert_watch TO pulse_ingest;
 
 GRANT SELECT ON TABLE public.alerts TO pulse_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alerts TO pulse_ingest;
+GRANT SELECT ON TABLE public.alerts TO pulse_operator_data;
 
 GRANT SELECT,INSERT ON TABLE public.audit_cursors TO pulse_seal;
 GRANT SELECT ON TABLE public.audit_cursors TO pulse_operator_read;
@@ -2944,6 +3040,7 @@ GRANT SELECT(renewal) ON TABLE public.certificates TO pulse_authz;
 GRANT SELECT(first_used_at) ON TABLE public.certificates TO pulse_authz;
 
 GRANT SELECT,INSERT ON TABLE public.claim_certificates TO pulse_app;
+GRANT SELECT ON TABLE public.claim_certificates TO pulse_operator_data;
 
 GRANT UPDATE(revoked_at) ON TABLE public.claim_certificates TO pulse_app;
 
@@ -2971,6 +3068,12 @@ GRANT UPDATE(this_update) ON TABLE public.crl_shards TO pulse_ca;
 GRANT SELECT(this_update) ON TABLE public.crl_shards TO pulse_operator_read;
 
 GRANT UPDATE(der) ON TABLE public.crl_shards TO pulse_ca;
+
+GRANT UPDATE(probed_at) ON TABLE public.crl_shards TO pulse_ca;
+GRANT SELECT(probed_at) ON TABLE public.crl_shards TO pulse_operator_read;
+
+GRANT UPDATE(probe_outcome) ON TABLE public.crl_shards TO pulse_ca;
+GRANT SELECT(probe_outcome) ON TABLE public.crl_shards TO pulse_operator_read;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.delivery_attempts TO pulse_app;
 GRANT SELECT ON TABLE public.delivery_attempts TO pulse_operator_data;
@@ -3009,6 +3112,7 @@ GRANT SELECT(attempts) ON TABLE public.delivery_dead_letters TO pulse_operator_r
 GRANT SELECT,INSERT,UPDATE ON TABLE public.delivery_turns TO pulse_delivery;
 
 GRANT SELECT ON TABLE public.device_arrivals TO pulse_app;
+GRANT SELECT ON TABLE public.device_arrivals TO pulse_operator_data;
 
 GRANT UPDATE(status) ON TABLE public.device_arrivals TO pulse_app;
 
@@ -3028,8 +3132,10 @@ GRANT SELECT ON TABLE public.device_groups TO pulse_operator_data;
 GRANT SELECT,INSERT,DELETE ON TABLE public.device_import_parts TO pulse_app;
 
 GRANT SELECT,INSERT ON TABLE public.device_import_rows TO pulse_app;
+GRANT SELECT ON TABLE public.device_import_rows TO pulse_operator_data;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_imports TO pulse_app;
+GRANT SELECT ON TABLE public.device_imports TO pulse_operator_data;
 
 GRANT SELECT(tenant_id) ON TABLE public.device_imports TO pulse_provision;
 GRANT SELECT(tenant_id) ON TABLE public.device_imports TO pulse_operator_read;
@@ -3071,6 +3177,7 @@ GRANT SELECT(tokens_allowed) ON TABLE public.device_profiles TO pulse_authz;
 GRANT SELECT(telemetry_schema) ON TABLE public.device_profiles TO pulse_ingest;
 
 GRANT SELECT,INSERT ON TABLE public.device_rescues TO pulse_app;
+GRANT SELECT ON TABLE public.device_rescues TO pulse_operator_data;
 
 GRANT UPDATE(status) ON TABLE public.device_rescues TO pulse_app;
 
@@ -3103,6 +3210,7 @@ GRANT SELECT(revoked_at) ON TABLE public.device_tokens TO pulse_operator_data;
 GRANT SELECT(session_cut_at),UPDATE(session_cut_at) ON TABLE public.device_tokens TO pulse_authz;
 
 GRANT SELECT,INSERT ON TABLE public.device_transfers TO pulse_app;
+GRANT SELECT ON TABLE public.device_transfers TO pulse_operator_data;
 
 GRANT UPDATE(status) ON TABLE public.device_transfers TO pulse_app;
 
@@ -3110,6 +3218,7 @@ GRANT UPDATE(decided_at) ON TABLE public.device_transfers TO pulse_app;
 
 GRANT SELECT ON TABLE public.device_trust TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_trust TO pulse_ca;
+GRANT SELECT ON TABLE public.device_trust TO pulse_operator_data;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.devices TO pulse_app;
 GRANT SELECT ON TABLE public.devices TO pulse_ca;
@@ -3143,6 +3252,7 @@ GRANT SELECT(profile_id) ON TABLE public.devices TO pulse_authz;
 GRANT SELECT(profile_id) ON TABLE public.devices TO pulse_ingest;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.enrolment_profiles TO pulse_app;
+GRANT SELECT ON TABLE public.enrolment_profiles TO pulse_operator_data;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.enrolment_tokens TO pulse_app;
 
@@ -3162,8 +3272,39 @@ GRANT SELECT(created_by) ON TABLE public.enrolment_tokens TO pulse_operator_data
 
 GRANT SELECT ON TABLE public.expiry_warnings TO pulse_app;
 GRANT SELECT,INSERT ON TABLE public.expiry_warnings TO pulse_ca;
+GRANT SELECT ON TABLE public.expiry_warnings TO pulse_operator_data;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.hardware_ids TO pulse_app;
+
+GRANT SELECT(tenant_id) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(hardware_id) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(enrolment_profile_id) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(device_id) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(name) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(state) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(maker_key_sha256) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(asked_key_sha256) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(asked_at) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(asked_from) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(decided_at) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(decided_by) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(enrolled_at) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(certificates) ON TABLE public.hardware_ids TO pulse_operator_data;
+
+GRANT SELECT(created_at) ON TABLE public.hardware_ids TO pulse_operator_data;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.idempotency_keys TO pulse_app;
 
@@ -3179,9 +3320,19 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.limit_receipts TO pulse_ingest
 GRANT SELECT ON TABLE public.limit_receipts TO pulse_operator_data;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.notice_refusals TO pulse_app;
+GRANT SELECT ON TABLE public.notice_refusals TO pulse_operator_data;
 
 GRANT SELECT ON TABLE public.notices TO pulse_app;
 GRANT SELECT,INSERT,DELETE ON TABLE public.notices TO pulse_notices;
+GRANT SELECT ON TABLE public.notices TO pulse_operator_data;
+
+GRANT SELECT(tenant_id) ON TABLE public.notices TO pulse_operator_read;
+
+GRANT SELECT(notice_id) ON TABLE public.notices TO pulse_operator_read;
+
+GRANT SELECT(patience_seconds) ON TABLE public.notices TO pulse_operator_read;
+
+GRANT SELECT(raised_at) ON TABLE public.notices TO pulse_operator_read;
 
 GRANT UPDATE(claimed_until) ON TABLE public.notices TO pulse_notices;
 
@@ -3190,6 +3341,7 @@ GRANT UPDATE(unsure) ON TABLE public.notices TO pulse_notices;
 GRANT UPDATE(told_to) ON TABLE public.notices TO pulse_notices;
 
 GRANT UPDATE(told_at) ON TABLE public.notices TO pulse_notices;
+GRANT SELECT(told_at) ON TABLE public.notices TO pulse_operator_read;
 
 GRANT SELECT ON TABLE public.operator_grants TO pulse_app;
 GRANT SELECT ON TABLE public.operator_grants TO pulse_operator_read;
@@ -3258,6 +3410,18 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refused_messages TO pulse_inge
 GRANT SELECT ON TABLE public.refused_messages TO pulse_operator_data;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.rollovers TO pulse_ca;
+
+GRANT SELECT(rollover_id) ON TABLE public.rollovers TO pulse_operator_read;
+
+GRANT SELECT(profile) ON TABLE public.rollovers TO pulse_operator_read;
+
+GRANT SELECT(state) ON TABLE public.rollovers TO pulse_operator_read;
+
+GRANT SELECT(drain_days) ON TABLE public.rollovers TO pulse_operator_read;
+
+GRANT SELECT(draining_at) ON TABLE public.rollovers TO pulse_operator_read;
+
+GRANT SELECT(changed_at) ON TABLE public.rollovers TO pulse_operator_read;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.root_lists TO pulse_ca;
 

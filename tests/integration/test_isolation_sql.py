@@ -175,8 +175,9 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "billing_notices": _SEE,
         "billing_meter_events": _SEE,
         "session_conflicts": _SEE,
-        # How far imports are.
+        # How far imports are, and mails, not what they say.
         "device_imports": _SEE,
+        "notices": _SEE,
     },
     # Without an operator who holds a grant it sees who there is and what they demand.
     "pulse_operator_data": {"tenants": _SEE, "tenant_access_policies": _SEE},

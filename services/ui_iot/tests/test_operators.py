@@ -204,7 +204,8 @@ async def test_tenant_goes_only_after_a_complete_export_and_a_grace(
     )
     assert (complete.manifest["withheld"], complete.manifest["complete"]) == ([], True)
     assert [row["device_id"] for row in complete.tables["device_last_state"]] == [str(device)]
-    assert set(complete.tables) == {table.name for table in TABLES if table.reach != "tenant"}
+    assert set(complete.tables) == {table.name for table in TABLES}
+    assert set(complete.manifest["left_out"]) == {"audit_sealed"}
     assert (too_early.status_code, misnamed.status_code, deleting.status_code) == (409, 400, 200)
     assert (deleting.json()["tenant"]["status"], during) == ("deleting", 403)
     assert restored.json()["tenant"]["status"] == "active"

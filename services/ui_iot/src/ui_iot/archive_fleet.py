@@ -49,28 +49,28 @@ FLEET: tuple[Table, ...] = (
     ),
     Table(
         "enrolment_profiles",
-        "tenant",
+        "metadata",
         ("enrolment_profile_id",),
         "tenant_id, enrolment_profile_id, name, label, method, approval, known_only, device_profile_id, status,"
         " most_devices, most_per_hour, devices, hour_began_at, devices_this_hour, version, created_at",
     ),
     Table(
         "claim_certificates",
-        "tenant",
+        "metadata",
         ("claim_certificate_id",),
         "tenant_id, claim_certificate_id, enrolment_profile_id, serial_number, fingerprint_sha256, not_before,"
         " not_after, created_at, created_by, revoked_at, uses, last_used_at",
     ),
     Table(
         "hardware_ids",
-        "tenant",
+        "metadata",
         ("hardware_id",),
         "tenant_id, hardware_id, enrolment_profile_id, device_id, name, state, maker_key_sha256, asked_key_sha256,"
         " asked_at, asked_from, decided_at, decided_by, enrolled_at, certificates, created_at",
     ),
     Table(
         "device_imports",
-        "tenant",
+        "metadata",
         ("import_id",),
         "tenant_id, import_id, format, state, enrolment_profile_id, with_tokens, received_bytes, read_bytes, line,"
         " columns, created_devices, unchanged_rows, refused_rows, reason, created_by, created_at, finished_at,"
@@ -78,33 +78,33 @@ FLEET: tuple[Table, ...] = (
     ),
     Table(
         "device_import_rows",
-        "tenant",
+        "metadata",
         ("import_id", "line"),
         "tenant_id, import_id, line, hardware_id, device_id, problem",
     ),
     Table(
         "device_rescues",
-        "tenant",
+        "metadata",
         ("rescue_id",),
         "tenant_id, rescue_id, device_id, certificate_id, status, opened_at, opened_by, ends_at, used_at",
     ),
     Table(
         "device_transfers",
-        "tenant",
+        "metadata",
         ("transfer_id",),
         "tenant_id, transfer_id, device_id, offered_to, status, offered_at, offered_by, expires_at, decided_at",
     ),
     Table(
         "device_arrivals",
-        "tenant",
+        "metadata",
         ("transfer_id",),
         "tenant_id, transfer_id, from_tenant, from_name, device_name, status, offered_at, expires_at, decided_at,"
         " decided_by, device_id",
     ),
-    Table("device_trust", "tenant", ("device_id",), "tenant_id, device_id, authorities, told_at"),
+    Table("device_trust", "metadata", ("device_id",), "tenant_id, device_id, authorities, told_at"),
     Table(
         "expiry_warnings",
-        "tenant",
+        "metadata",
         ("kind", "subject_id", "days"),
         "tenant_id, kind, subject_id, days, not_after, warned_at",
     ),

@@ -32,20 +32,20 @@ MESSAGES: tuple[Table, ...] = (
     ),
     Table(
         "alert_rules",
-        "tenant",
+        "metadata",
         ("rule_id",),
         "tenant_id, rule_id, name, kind, device_ids, group_ids, metric, direction, raise_at, clear_at, hold_seconds,"
         " silent_seconds, by_mail, enabled, version, created_at, watching_since, mailed_at",
     ),
     Table(
         "alert_states",
-        "tenant",
+        "telemetry",
         ("rule_id", "device_id"),
         "tenant_id, rule_id, device_id, pending_since, changed_ts, last_ts, last_value",
     ),
     Table(
         "alerts",
-        "tenant",
+        "telemetry",
         ("alert_id",),
         "tenant_id, alert_id, rule_id, rule_name, kind, device_id, metric, value, raised_at, cleared_at,"
         " clear_reason, acknowledged_at, acknowledged_by, told_at",
@@ -72,13 +72,13 @@ MESSAGES: tuple[Table, ...] = (
     ),
     Table(
         "notices",
-        "tenant",
+        "telemetry",
         ("notice_id",),
         "tenant_id, notice_id, topic, notice_key, title, body, path, recipients, raised_at, told_to, told_at",
     ),
     Table(
         "notice_refusals",
-        "tenant",
+        "metadata",
         ("address", "topic"),
         "tenant_id, address, topic, refused_at",
     ),

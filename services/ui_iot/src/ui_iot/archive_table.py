@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, LiteralString
 
-Reach = Literal["telemetry", "secrets", "metadata", "platform", "tenant"]
-"""What an operator needs to take it for the tenant: a grant of that scope (where the tenant demands one), nothing
-(``platform``: the platform's own record of the tenant), or it is the tenant's alone to take."""
+Reach = Literal["telemetry", "secrets", "metadata", "platform"]
+"""What an operator needs to take it for the tenant: a grant of that scope (where the tenant demands one), or nothing
+(``platform``: the platform's own record of the tenant)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A tenant's archive for an operator who takes it in its stead: as far as the tenant lets the operator in.
 
-The manifest says what was withheld, and which tables are the tenant's alone to take.
+The manifest says what was withheld, and what an operator's archive never holds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pulse_common.errors import NotFound
 from pulse_common.identity import TenantId
 from ui_iot import archive_store
-from ui_iot.archive import Archive
+from ui_iot.archive import SEALED, Archive
 from ui_iot.archive_tables import TABLES
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from ui_iot.operator_changes import OperatorChanges
     from ui_iot.operators import Operator
 
-OWN = tuple(table.name for table in TABLES if table.reach == "tenant")
+LEFT_OUT = {
+    SEALED: "each look of an operator's is one more row of the log; the tenant takes it, and no purge deletes it"
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class OperatorExport:
             withheld = await archive_store.withheld_scopes(tx)
         archive = Archive(
             tenant=tenant,
-            tables=[table for table in TABLES if table.reach not in {"tenant", *withheld}],
+            tables=[table for table in TABLES if table.reach not in withheld],
             read=read,
             clock=self.clock,
             about={
@@ -54,7 +56,7 @@ class OperatorExport:
                 "status": known.status,
                 "complete": not withheld,
                 "withheld": withheld,
-                "only_for_the_tenant": OWN,
+                "left_out": LEFT_OUT,
             },
         )
         async for part in archive.stream():
