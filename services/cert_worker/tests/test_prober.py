@@ -15,8 +15,9 @@ from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
-    from services.cert_worker.tests.conftest import Service
+    from services.cert_worker.tests.conftest import FreshDatabase, Service
 
     from cert_worker.domain import ShardId
 
@@ -50,7 +51,7 @@ def world(service: Service) -> World:
 @pytest.fixture
 async def prober(service: Service, world: World, clock: HeldClock) -> AsyncIterator[Prober]:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(world)) as http:
-        yield Prober(publisher=service.publisher, http=http, clock=clock)
+        yield Prober(database=service.database, publisher=service.publisher, http=http, clock=clock)
 
 
 async def test_stale_list_at_its_address_is_red_though_the_one_here_is_fresh(
@@ -88,6 +89,28 @@ async def test_address_that_can_not_be_reached_is_not_red_by_itself(
     assert not await prober.probe(shard)
 
     await prober.check()
+
+
+async def test_what_was_met_is_written_down_for_operators(
+    prober: Prober, world: World, shard: ShardId, clock: HeldClock, fresh: FreshDatabase
+) -> None:
+    def written() -> tuple[datetime, str]:
+        with fresh.connect() as rows:
+            found = rows.execute(
+                "SELECT probed_at, probe_outcome FROM crl_shards WHERE issuer_id = %s AND shard = %s",
+                [shard.issuer_id, shard.shard],
+            ).fetchone()
+        assert found is not None
+        return found[0], str(found[1])
+
+    await prober.probe(shard)
+    good = written()
+    clock.move(timedelta(minutes=5))
+    world.content.clear()
+    await prober.probe(shard)
+
+    assert good == (clock() - timedelta(minutes=5), "good")
+    assert written() == (clock(), "unreachable")
 
 
 async def test_list_of_another_shard_or_no_list_is_not_usable(

@@ -66,6 +66,21 @@ async def jobs(rig: Rig) -> dict[str, Any]:
     return found
 
 
+async def job(rig: Rig, name: str) -> dict[str, Any]:
+    (found,) = [one for one in (await jobs(rig))["jobs"] if one["name"] == name]
+    return dict(found)
+
+
+def add_issuer(rig: Rig) -> UUID:
+    issuer = uuid4()
+    rig.superuser.execute(
+        "INSERT INTO issuers (issuer_id, kind, subject, certificate_der, fingerprint_sha256, not_before, not_after)"
+        " VALUES (%s, 'root', 'CA', '', sha256(%s), now(), now() + interval '1 day')",
+        [issuer, issuer.bytes],
+    )
+    return issuer
+
+
 async def test_route_shows_its_state_backlog_and_newest_attempts(rig: Rig, acme: UUID) -> None:
     since = datetime(2026, 1, 1, tzinfo=UTC)
     route = add_route(rig, acme, failing_since=since)
@@ -158,6 +173,7 @@ async def test_jobs_name_all_that_runs_by_itself(rig: Rig) -> None:
     assert names >= {
         *("audit sealing", "revocation lists", "billing reconciliation", "Stripe events"),
         *("usage for Stripe", "purges", "imports", "telemetry partitions", "audit partitions"),
+        *("mails", "revocation lists at their addresses"),
     }
 
 
@@ -185,6 +201,69 @@ async def test_unsealed_rows_an_old_event_and_a_due_purge_are_late(rig: Rig, acm
 
     for name in ("audit sealing", "outbox: svc_late", "purges"):
         assert (found[name]["late"], found[name]["waiting"] > 0) == (True, True), name
+
+
+async def test_list_that_cannot_be_read_at_its_address_is_late(rig: Rig) -> None:
+    issuer = add_issuer(rig)
+    rig.superuser.execute(
+        "INSERT INTO crl_shards (issuer_id, shard, probed_at, probe_outcome) VALUES"
+        " (%(issuer)s, 0, now(), 'good'), (%(issuer)s, 1, now(), 'unreachable'),"
+        " (%(issuer)s, 2, now() - interval '2 days', 'unusable')",
+        {"issuer": issuer},
+    )
+
+    broken = await job(rig, "revocation lists at their addresses")
+    rig.superuser.execute("UPDATE crl_shards SET probe_outcome = 'good'")
+    mended = await job(rig, "revocation lists at their addresses")
+    rig.superuser.execute("UPDATE crl_shards SET probed_at = now() - interval '3 hours'")
+    silent = await job(rig, "revocation lists at their addresses")
+    rig.superuser.execute("DELETE FROM crl_shards WHERE issuer_id = %s", [issuer])
+
+    assert (broken["waiting"], broken["late"]) == (1, True)
+    assert (mended["waiting"], mended["late"]) == (0, False)
+    assert silent["late"] is True
+
+
+async def test_mails_are_late_by_each_ones_own_patience(rig: Rig, acme: UUID) -> None:
+    rig.superuser.execute("UPDATE notices SET told_at = now() WHERE told_at IS NULL")
+    for key, patience in (("a", 0), ("b", 86400)):
+        rig.superuser.execute(
+            "INSERT INTO notices (tenant_id, notice_id, topic, notice_key, title, body, path, patience_seconds,"
+            " raised_at) VALUES (%s, gen_random_uuid(), 'alert', %s, 'secret title', '', '/', %s, now() - interval"
+            " '4 hours')",
+            [acme, key, patience],
+        )
+
+    overdue = await job(rig, "mails")
+    rig.superuser.execute("UPDATE notices SET told_at = now() WHERE notice_key = 'a'")
+    patient = await job(rig, "mails")
+
+    assert (overdue["waiting"], overdue["late"]) == (2, True)
+    assert (patient["waiting"], patient["late"]) == (1, False)
+    assert "secret" not in json.dumps(await jobs(rig))
+
+
+async def test_roll_over_under_way_is_shown_and_late_when_its_fleet_should_have_moved(
+    rig: Rig,
+) -> None:
+    old, new = add_issuer(rig), add_issuer(rig)
+    rig.superuser.execute(
+        "INSERT INTO rollovers (rollover_id, profile, old_issuer_id, new_issuer_id, state, least_share, drain_days,"
+        " draining_at, created_at, changed_at) VALUES (gen_random_uuid(), 'shown', %s, %s, 'draining', 1, 5,"
+        " now() - interval '4 days', now(), now())",
+        [old, new],
+    )
+
+    draining = await job(rig, "roll-over: shown")
+    rig.superuser.execute("UPDATE rollovers SET draining_at = now() - interval '6 days'")
+    overdue = await job(rig, "roll-over: shown")
+    rig.superuser.execute("UPDATE rollovers SET state = 'retired'")
+    names = {one["name"] for one in (await jobs(rig))["jobs"]}
+    rig.superuser.execute("DELETE FROM rollovers")
+
+    assert (draining["about"], draining["late"]) == ("draining; since when", False)
+    assert overdue["late"] is True
+    assert "roll-over: shown" not in names
 
 
 async def test_heads_that_a_place_lacks_lists_and_reconciliations_are_shown(rig: Rig) -> None:

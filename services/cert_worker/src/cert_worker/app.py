@@ -79,7 +79,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     await publisher.follow()
     runtime.readiness.add("crl", publisher.check)
     http = await parts.open_http(runtime)
-    prober = Prober(publisher=publisher, http=http, clock=system_clock)
+    prober = Prober(database=database, publisher=publisher, http=http, clock=system_clock)
     runtime.readiness.add("crl as the broker reads it", prober.check)
     runtime.spawn("crl prober", prober.run())
     bus = await parts.connect_bus(runtime, settings, NAME)

@@ -14,7 +14,7 @@ import httpx2
 import structlog
 from cryptography import x509
 
-from cert_worker import domain, measures
+from cert_worker import domain, measures, store_crl
 from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from cert_worker.domain import ShardId
     from cert_worker.publisher import CrlPublisher
+    from cert_worker.store_crl import Probed
     from pulse_common.clock import Clock
+    from pulse_common.tenancy import Database
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +35,15 @@ LARGEST_LIST = 64 * 1024 * 1024
 class Prober:
     """Reads one shard after the other.  ``http`` has the broker's time-out and follows no redirects."""
 
-    def __init__(self, *, publisher: CrlPublisher, http: httpx2.AsyncClient, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        publisher: CrlPublisher,
+        http: httpx2.AsyncClient,
+        clock: Clock,
+    ) -> None:
+        self._database = database
         self._publisher = publisher
         self._http = http
         self._clock = clock
@@ -47,8 +57,8 @@ class Prober:
             await asyncio.sleep(EVERY_SECONDS)
 
     async def probe(self, shard: ShardId) -> bool:
-        """Read one list at its address and say whether it could be used."""
-        outcome = "good"
+        """Read one list at its address, write down what came of it and say whether it could be used."""
+        outcome: Probed = "good"
         try:
             self._next_updates[shard] = await self._read(self._publisher.url(shard))
         except (httpx2.HTTPError, OSError, TimeoutError):
@@ -58,7 +68,16 @@ class Prober:
         measures.CRL_PROBES.labels(outcome).inc()
         if outcome != "good":
             log.warning("crl_probe_failed", url=self._publisher.url(shard), outcome=outcome)
+        await self._note(shard, outcome)
         return outcome == "good"
+
+    async def _note(self, shard: ShardId, outcome: Probed) -> None:
+        """Write it down for whoever looks; the database being away keeps nobody from looking at the lists."""
+        try:
+            async with self._database.service_connection("pulse_ca") as tx:
+                await store_crl.note_probe(tx, shard, outcome, self._clock())
+        except Unavailable as error:
+            log.warning("crl_probe_not_noted", reason=error.message)
 
     async def check(self) -> None:
         """Readiness: raise when a list, as it was last read at its address, is about to go stale.

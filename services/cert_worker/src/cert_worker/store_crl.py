@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cert_worker.domain import CrlHead, Revocation, ShardId
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from cert_worker.crl import Crl
     from pulse_common.tenancy import Tx
+
+Probed = Literal["good", "unreachable", "unusable"]
+"""What the prober met at a list's address."""
 
 
 async def add_shards(tx: Tx, shards: Sequence[ShardId]) -> None:
@@ -60,6 +63,16 @@ async def take_pending(tx: Tx, shard: ShardId) -> int:
     """Take what is pending: read revocations after this, in the same transaction."""
     return await tx.execute(
         "DELETE FROM crl_pending WHERE issuer_id = %(issuer_id)s AND shard = %(shard)s", _key(shard)
+    )
+
+
+async def note_probe(tx: Tx, shard: ShardId, outcome: Probed, at: datetime) -> None:
+    await tx.execute(
+        """
+        UPDATE crl_shards SET probed_at = %(at)s, probe_outcome = %(outcome)s
+         WHERE issuer_id = %(issuer_id)s AND shard = %(shard)s
+        """,
+        _key(shard) | {"at": at, "outcome": outcome},
     )
 
 

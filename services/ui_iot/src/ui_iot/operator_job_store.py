@@ -1,4 +1,4 @@
-"""The SQL of what operators see of deliveries and of the work that runs by itself."""
+"""The SQL of what operators see of the work that runs by itself."""
 
 from __future__ import annotations
 
@@ -7,34 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from pulse_common.tenancy import OperatorTx
 
     Row = dict[str, Any]
 
-# By the primary key, so that a page costs no more at the end than at the beginning.
-_ROUTES = """
-    SELECT r.tenant_id, t.name AS tenant_name, r.route_id AS id, r.event_types, r.ordered, r.status, r.failing_since,
-           r.dropped,
-           (SELECT count(*) FROM delivery_dead_letters d
-             WHERE d.tenant_id = r.tenant_id AND d.route_id = r.route_id) AS dead,
-           coalesce((SELECT jsonb_agg(to_jsonb(newest)) FROM (
-                SELECT attempted_at AS at, attempt, stage, delivered, status, latency_ms
-                  FROM delivery_attempts a
-                 WHERE a.tenant_id = r.tenant_id AND a.route_id = r.route_id
-                 ORDER BY a.attempted_at DESC, a.attempt_id DESC
-                 LIMIT 10) newest), '[]') AS recent
-      FROM routes r
-      JOIN tenants t ON t.tenant_id = r.tenant_id
-     WHERE (%(tenant)s::uuid IS NULL OR r.tenant_id = %(tenant)s)
-       AND (%(state)s::text IS NULL
-            OR CASE %(state)s WHEN 'failing' THEN r.failing_since IS NOT NULL ELSE r.status = %(state)s END)
-       AND (%(after_tenant)s::uuid IS NULL
-            OR (r.tenant_id, r.route_id) > (%(after_tenant)s::uuid, %(after_route)s::uuid))
-     ORDER BY r.tenant_id, r.route_id
-     LIMIT %(limit)s
-"""
 # Rows of transactions from `xid_to` on are not sealed yet; this one's own are among them.
 _SEALING = """
     SELECT (SELECT max(sealed_at) FROM audit_seal_runs) AS last_at, count(*) AS waiting, min(u.at) AS oldest_at
@@ -53,6 +30,25 @@ _LISTS = """
     SELECT max(this_update) AS last_at, min(this_update) AS oldest_at, (SELECT count(*) FROM crl_pending) AS waiting
       FROM crl_shards
      WHERE issuer_id IN (SELECT issuer_id FROM issuers WHERE not_after > now())
+"""
+# What the prober met last; a list that nobody makes any more is not probed either.
+_PROBES = """
+    SELECT max(probed_at) AS last_at, count(*) FILTER (WHERE probe_outcome <> 'good') AS waiting,
+           min(probed_at) FILTER (WHERE probe_outcome <> 'good') AS oldest_at
+      FROM crl_shards
+     WHERE probed_at > now() - interval '1 day'
+"""
+_ROLLOVERS = """
+    SELECT profile, state, changed_at AS last_at, draining_at + make_interval(days => drain_days) AS drained_at
+      FROM rollovers
+     WHERE state NOT IN ('retired', 'cancelled')
+     ORDER BY profile
+"""
+# Since when a mail could have gone; a digest also waits for company, which is less than what counts as late.
+_MAILS = """
+    SELECT (SELECT max(told_at) FROM notices) AS last_at, count(*) AS waiting, min(u.due_at) AS oldest_at
+      FROM (SELECT raised_at + make_interval(secs => patience_seconds) AS due_at
+              FROM notices WHERE told_at IS NULL LIMIT 10001) u
 """
 _RECONCILED = """
     SELECT finished_at AS last_at,
@@ -93,26 +89,6 @@ _PREPARED = """
 """
 
 
-async def routes(
-    tx: OperatorTx,
-    *,
-    tenant: UUID | None,
-    state: str | None,
-    after: tuple[UUID, UUID] | None,
-    limit: int,
-) -> Sequence[Row]:
-    return await tx.all(
-        _ROUTES,
-        {
-            "tenant": tenant,
-            "state": state,
-            "after_tenant": after[0] if after else None,
-            "after_route": after[1] if after else None,
-            "limit": limit,
-        },
-    )
-
-
 async def now(tx: OperatorTx) -> datetime:
     """Return the database's time, which the times of its rows are to be compared with."""
     found: datetime = (await tx.one("SELECT now() AS now"))["now"]
@@ -129,6 +105,18 @@ async def heads(tx: OperatorTx) -> Sequence[Row]:
 
 async def lists(tx: OperatorTx) -> Row:
     return await tx.one(_LISTS)
+
+
+async def probes(tx: OperatorTx) -> Row:
+    return await tx.one(_PROBES)
+
+
+async def rollovers(tx: OperatorTx) -> Sequence[Row]:
+    return await tx.all(_ROLLOVERS)
+
+
+async def mails(tx: OperatorTx) -> Row:
+    return await tx.one(_MAILS)
 
 
 async def reconciled(tx: OperatorTx) -> Row | None:
