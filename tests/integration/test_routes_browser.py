@@ -190,7 +190,7 @@ def change(tab: Tab, world: World) -> None:
     tab.shoot("change")
     page.get_by_test_id("save-route").click()
     page.goto(f"{world.stack.url}/routes")
-    expect(page.get_by_test_id("route-row").first).to_contain_text("Our <i>SIEM</i>")
+    expect(page.get_by_test_id("route-row").filter(has_text="Our <i>SIEM</i>")).to_be_visible()
     tab.shoot("list")
 
 

@@ -14,6 +14,19 @@ const spanSeconds = Number(place.dataset.sinceSeconds);
 const wall = new ChartWall(place, spanSeconds);
 const live = new LiveConnection([deviceId]);
 
+/** A reading is shown before it is stored: for a moment the server's own page may know less than the live view said. */
+const MOST_LOOKS = 5;
+const LOOK_AGAIN_MS = 1_000;
+/** @type {import("./live.js").Status | null} */
+let told = null;
+let looksLeft = 0;
+
+function lookAgain() {
+  if (looksLeft === 0) return;
+  looksLeft -= 1;
+  document.body.dispatchEvent(new CustomEvent("pulse:device-changed"));
+}
+
 async function remember() {
   wall.load(await recentReadings(deviceId, spanSeconds));
   showEmptiness();
@@ -41,7 +54,13 @@ live.addEventListener("device", (event) => {
   const message = /** @type {CustomEvent<import("./live.js").DeviceMessage>} */ (event).detail;
   if (message.device_id !== deviceId) return;
   announce(message.status);
-  document.body.dispatchEvent(new CustomEvent("pulse:device-changed"));
+  told = message.status;
+  looksLeft = MOST_LOOKS;
+  lookAgain();
+});
+document.body.addEventListener("htmx:afterSettle", () => {
+  const shown = /** @type {HTMLElement | null} */ (document.querySelector("#device-head [data-status]"));
+  if (told && looksLeft && shown?.dataset.status !== told) setTimeout(lookAgain, LOOK_AGAIN_MS);
 });
 // Once more after each (re)connection: it fills the hole that the loss made.
 live.addEventListener("open", () => void remember());
