@@ -151,7 +151,7 @@ def _changing(changes: Changes) -> list[Operation]:
             body=models.CreateDeviceBody,
             answers={201: models.CreatedAnswer},
             answer_headers=("Location", "Idempotency-Replayed"),
-            refusals=frozenset({409, 422}),
+            refusals=frozenset({404, 409, 422}),
         ),
         Operation(
             name="renameDevice",
