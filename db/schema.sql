@@ -601,6 +601,7 @@ CREATE TABLE public.billing_meter_events (
     amount bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     sent_at timestamp with time zone,
+    refused_at timestamp with time zone,
     CONSTRAINT billing_meter_events_amount_check CHECK ((amount > 0)),
     CONSTRAINT billing_meter_events_identifier_check CHECK ((length(identifier) <= 100))
 );

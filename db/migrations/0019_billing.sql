@@ -1,4 +1,5 @@
--- Billing: an event of Stripe's is claimed, its tenant locked and what is held read, in one statement.
+-- Billing: an event of Stripe's is claimed, its tenant locked and what is held read, in one statement; and what Stripe
+-- would not meter is remembered, so that it does not stand in the way of what it would.
 --
 -- Expand only.
 
@@ -37,5 +38,7 @@ $$;
 REVOKE ALL ON FUNCTION claim_stripe_event(text, text, boolean, timestamptz, text, text, uuid, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION claim_stripe_event(text, text, boolean, timestamptz, text, text, uuid, text, text)
     TO pulse_billing;
+
+ALTER TABLE billing_meter_events ADD COLUMN refused_at timestamptz;
 
 RESET ROLE;

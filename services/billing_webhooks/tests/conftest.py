@@ -22,7 +22,8 @@ def stripe_server() -> Iterator[Account]:
 def account(stripe_server: Account) -> Iterator[Account]:
     yield stripe_server
     nothing: dict[str, object] = {"meters": {}, "sessions": {}, "features": {}, "objects": {}}
-    stripe_server.set(delay=0.0, late=0.0, fail=0, asked=[], sent=[], **nothing)
+    more: dict[str, object] = {"late_meter": 0.0, "unmetered": [], "keys": {}}
+    stripe_server.set(delay=0.0, late=0.0, fail=0, asked=[], sent=[], **nothing, **more)
 
 
 @pytest.fixture

@@ -25,6 +25,11 @@ state: dict[str, Any] = {
     "fail": 0,
     "asked": [],
     "meters": {},
+    "late_meter": 0.0,
+    # Customers whose meter events are refused.
+    "unmetered": [],
+    # What each idempotency key came with.
+    "keys": {},
     "sessions": {},
     "features": {},
     # Objects by their path, to be answered as they are.
@@ -94,7 +99,14 @@ async def make_portal(request: web.Request) -> web.Response:
 
 async def make_meter_event(request: web.Request) -> web.Response:
     data = await form(request)
+    key = request.headers.get("idempotency-key", data["identifier"])
+    if data["payload"]["stripe_customer_id"] in state["unmetered"]:
+        return web.json_response({"error": {"type": "invalid_request_error"}}, status=400)
+    if state["keys"].setdefault(key, data) != data:  # as Stripe does, for a day
+        return web.json_response({"error": {"type": "idempotency_error"}}, status=400)
     state["meters"].setdefault(data["identifier"], data)
+    # Taken, and the answer may be lost.
+    await asyncio.sleep(state["late_meter"])
     made = {"timestamp": int(data["timestamp"]), "identifier": data["identifier"]}
     named = {"event_name": data["event_name"], "payload": data["payload"]}
     return web.json_response({**FIXTURES["billing.meter_event"], **named, **made})

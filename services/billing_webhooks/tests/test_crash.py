@@ -192,6 +192,56 @@ def test_an_event_that_was_committed_and_never_acknowledged_is_not_done_again(
     assert effects(superuser, tenant) == (1, 1, 1)
 
 
+def test_use_whose_metering_was_killed_after_stripe_took_it_is_metered_once(
+    service: Service, account: Account, superuser: psycopg.Connection
+) -> None:
+    tenant, customer, _ = subscriber(account, superuser)
+    link(superuser, tenant, customer)
+    use_yesterday(superuser, tenant, 3)
+    service.kill()
+    account.set(late_meter=30.0)
+    service.start()
+    _eventually(lambda: metered(account, customer))
+    service.kill()
+    account.set(late_meter=0.0)
+    _eventually(lambda: not sessions(superuser))
+    left = sent(superuser, tenant)
+
+    service.start()
+    _eventually(lambda: sent(superuser, tenant) == 2)
+
+    assert left == 0
+    assert metered(account, customer) == {"pulse_messages": "3", "pulse_device_months": "1"}
+
+
+def use_yesterday(superuser: psycopg.Connection, tenant: object, messages: int) -> None:
+    device = uuid4()
+    superuser.execute(
+        "INSERT INTO devices (tenant_id, device_id, name) VALUES (%s, %s, 'd')", [tenant, device]
+    )
+    superuser.execute(
+        "INSERT INTO telemetry (tenant_id, device_id, ts, message_id, metrics, received_at)"
+        " SELECT %s, %s, now() - interval '1 day', gen_random_uuid(), '{}', now() FROM generate_series(1, %s)",
+        [tenant, device, messages],
+    )
+
+
+def metered(account: Account, customer: str) -> dict[str, str]:
+    """Say what each meter was sent, each identifier once, as Stripe counts them."""
+    return {
+        event["event_name"]: event["payload"]["value"]
+        for event in account.state()["meters"].values()
+        if event["payload"]["stripe_customer_id"] == customer
+    }
+
+
+def sent(superuser: psycopg.Connection, tenant: object) -> int:
+    query = "SELECT count(*) FROM billing_meter_events WHERE tenant_id = %s AND sent_at IS NOT NULL"
+    row = superuser.execute(query, [tenant]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def subscriber(account: Account, superuser: psycopg.Connection) -> tuple[Any, str, str]:
     tenant = uuid4()
     superuser.execute("INSERT INTO tenants (tenant_id, name) VALUES (%s, 'T')", [tenant])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from services.billing_webhooks.tests.rig import subscription_event
 
 from billing_webhooks import domain
 from billing_webhooks.domain import Dunning, Held, Plan
+from billing_webhooks.sweeping import repeat
+from pulse_common.errors import AppError, Malformed, NotFound, Unavailable
 from pulse_common.events import OverrideRequest
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ async def test_service_stays_then_degrades_by_steps_with_a_notice_each_and_recov
     access = [_access(billing, tenant)]
     for _ in range(15):
         billing.clock.move(days=1)
-        await billing.parts.sweeping.run_once()
+        await billing.parts.sweeping.remind()
         access.append(_access(billing, tenant))
     billing.account.set_status(subscription, "active")
     await billing.send(subscription_event(subscription, customer, "customer.subscription.updated"))
@@ -84,6 +87,44 @@ async def test_an_override_holds_until_it_ends(billing: Billing) -> None:
 
     assert during == ("starter", "full", 77)
     assert billing.held(tenant) == ("starter", "full", 50)
+
+
+@pytest.mark.anyio
+async def test_a_changed_plan_holds_for_all_who_have_it_and_is_told(billing: Billing) -> None:
+    tenant, _, _ = await billing.make_subscriber()
+    other, _, _ = await billing.make_subscriber("price_business")
+    before = billing.changes(other)
+    billing.superuser.execute("UPDATE billing_plans SET devices = 51 WHERE plan_id = 'starter'")
+
+    try:
+        await billing.parts.sweeping.run_once()
+        changed = billing.held(tenant)
+    finally:
+        billing.superuser.execute("UPDATE billing_plans SET devices = 50 WHERE plan_id = 'starter'")
+
+    assert changed == ("starter", "full", 51)
+    assert billing.changes(tenant) == 2
+    assert billing.changes(other) == before
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("trouble", [NotFound, Malformed, Unavailable])
+async def test_trouble_in_the_background_is_waited_out(trouble: type[AppError]) -> None:
+    turns = iter(range(3))
+    over = asyncio.Event()
+
+    async def work() -> None:
+        if next(turns, None) is None:
+            over.set()
+        raise trouble("of Stripe's")
+
+    task = asyncio.create_task(repeat("x", 0.001, work))
+    try:
+        async with asyncio.timeout(5):
+            await over.wait()
+        assert not task.done()
+    finally:
+        task.cancel()
 
 
 @pytest.mark.anyio

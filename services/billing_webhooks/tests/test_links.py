@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from services.billing_webhooks.tests.rig import open_billing, subscription_event
+from services.billing_webhooks.tests.rig import (
+    event_body,
+    open_billing,
+    pointing,
+    subscription_event,
+)
+from services.billing_webhooks.tests.stripe_spec import example
 
 from pulse_common import events
 from pulse_common.errors import Conflict, Malformed, NotFound
@@ -143,7 +149,6 @@ async def test_an_operator_sees_every_limit_and_the_event_that_caused_it(billing
 
 async def test_a_replay_brings_what_stripe_has_now_and_is_audited(billing: Billing) -> None:
     tenant, _, subscription = await billing.make_subscriber()
-    assert billing.parts.reconciler is not None
     await billing.parts.reconciler.run_once()
     (event_id,) = billing.all(
         "SELECT event_id FROM stripe_events WHERE home_tenant_id = %s AND source = 'backfill'"
@@ -161,6 +166,29 @@ async def test_a_replay_brings_what_stripe_has_now_and_is_audited(billing: Billi
     assert billing.all("SELECT replays FROM stripe_events WHERE event_id = %s", event_id) == [(2,)]
     audited = billing.all("SELECT actor_kind, reason FROM audit_log WHERE object_id = %s", event_id)
     assert audited == [("operator", "ticket 1")] * 2
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    ["customer.subscription.updated", "invoice.paid", "checkout.session.completed"],
+)
+async def test_an_event_that_stripe_keeps_no_longer_is_replayed_by_the_ids_that_we_kept(
+    billing: Billing, event_type: str
+) -> None:
+    tenant, customer, subscription = await billing.make_subscriber()
+    event_id = f"evt_{tenant.hex}"  # made here: the account at Stripe never had such an event
+    about = pointing(event_type, subscription, customer)
+    session = example("checkout.session", id="cs_9", customer=customer, subscription=subscription)
+    billing.account.set(objects={"/v1/invoices/in_7": about}, sessions={"cs_9": session})
+    kept = {**about, "id": "cs_9"} if event_type.startswith("checkout") else about
+    await billing.send(event_body(event_type, kept, event_id=event_id))
+    billing.account.change_plan(subscription, "price_business")
+
+    request = events.ReplayRequest(stripe_event_id=event_id, actor_id="olivia", reason="ticket 2")
+    outcome = (await billing.parts.operators.replay(request)).outcome
+
+    assert outcome == "handled"
+    assert billing.held(tenant) == ("business", "full", 1000)
 
 
 async def test_an_event_that_never_came_cannot_be_replayed(billing: Billing) -> None:

@@ -10,6 +10,9 @@ import pytest
 from services.billing_webhooks.tests.rig import event_body, open_billing, subscription_event
 from services.billing_webhooks.tests.stripe_spec import example
 
+from billing_webhooks.processing import POINTING
+from pulse_common.settings import SettingsError
+
 if TYPE_CHECKING:
     import psycopg
     from services.billing_webhooks.tests.rig import Account, Billing
@@ -122,6 +125,87 @@ async def test_what_came_after_stripe_was_asked_asks_again(billing: Billing) -> 
     assert (await early, later) == (200, 200)
     assert billing.account.asked("GET /v1/subscriptions/") == 2
     assert billing.held(tenant) == ("business", "full", 1000)
+
+
+@pytest.mark.parametrize("event_type", sorted(POINTING))
+async def test_each_type_that_points_at_a_subscription_brings_what_stripe_has_to_the_limits(
+    billing: Billing, event_type: str
+) -> None:
+    tenant, customer, subscription = await billing.make_subscriber()
+    billing.account.change_plan(subscription, "price_business")
+
+    assert await billing.send(subscription_event(subscription, customer, event_type)) == 200
+
+    assert billing.held(tenant) == ("business", "full", 1000)
+    assert billing.all("SELECT cause FROM billing_entitlements WHERE tenant_id = %s", tenant) == [
+        (event_type,)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event_type", "status", "plan"),
+    [
+        ("customer.subscription.paused", "paused", "free"),
+        ("customer.subscription.resumed", "active", "starter"),
+        ("customer.subscription.deleted", "canceled", "free"),
+        ("invoice.payment_failed", "past_due", "starter"),
+    ],
+)
+async def test_a_state_gives_what_it_should_whatever_the_event_is_called(
+    billing: Billing, event_type: str, status: str, plan: str
+) -> None:
+    tenant, customer, subscription = await billing.make_subscriber()
+    billing.account.set_status(subscription, status)
+
+    await billing.send(subscription_event(subscription, customer, event_type))
+
+    held = billing.held(tenant)
+    assert held is not None
+    assert held[:2] == (plan, "full")
+
+
+async def test_an_update_of_a_customer_who_is_gone_ends_its_plan(billing: Billing) -> None:
+    tenant, customer, subscription = await billing.make_subscriber()
+    billing.account.forget(f"subscription:{subscription}")
+    billing.account.forget(f"customer:{customer}")
+
+    await billing.send(event_body("customer.updated", {"id": customer, "object": "customer"}))
+
+    assert billing.held(tenant) == ("free", "full", 5)
+
+
+async def test_features_of_a_customer_who_is_gone_are_not_asked_for_again_and_again(
+    billing: Billing,
+) -> None:
+    tenant, customer, _ = await billing.make_subscriber()
+    billing.account.set(fail=404)
+    summary = {"object": "entitlements.active_entitlement_summary", "customer": customer}
+    body = event_body("entitlements.active_entitlement_summary.updated", summary)
+
+    assert await billing.send(body) == 200
+
+    query = (
+        "SELECT outcome FROM stripe_events WHERE home_tenant_id = %s AND event_type LIKE 'ent%%'"
+    )
+    assert billing.all(query, tenant) == [("gone",)]
+
+
+async def test_a_database_with_customers_of_the_other_mode_is_not_billed(
+    postgres: Postgres, account: Account, superuser: psycopg.Connection
+) -> None:
+    async with open_billing(postgres, account, superuser) as billing:
+        tenant, _ = await billing.make_customer()
+    superuser.execute(
+        "INSERT INTO billing_customers (tenant_id, customer_id, livemode) VALUES (%s, %s, true)",
+        [tenant, f"cus_{tenant.hex}"],
+    )
+
+    try:
+        with pytest.raises(SettingsError, match="of the test mode, and 1 customers"):
+            async with open_billing(postgres, account, superuser):
+                raise AssertionError("it was opened")
+    finally:
+        superuser.execute("DELETE FROM billing_customers WHERE tenant_id = %s", [tenant])
 
 
 async def test_events_of_one_second_in_the_wrong_order_end_with_what_stripe_has(

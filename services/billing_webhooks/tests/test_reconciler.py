@@ -7,23 +7,34 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from services.billing_webhooks.tests.rig import CURRENT, KEY, PRICES
+from services.billing_webhooks.tests.rig import (
+    CURRENT,
+    KEY,
+    PRICES,
+    open_billing,
+    subscription_event,
+)
+
+from pulse_common import events
+from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    import psycopg
     from services.billing_webhooks.tests.rig import Account, Billing
     from tests.parts import Postgres
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+NO_EVENTS = {"/v1/events": {"object": "list", "data": [], "has_more": False}}
 
 
 async def reconcile(billing: Billing, tenant: UUID) -> list[str]:
     """Run once and return the kinds of what was found of ``tenant``."""
-    assert billing.parts.reconciler is not None
     report = await billing.parts.reconciler.run_once()
     assert report is not None
     return [finding.kind for finding in report.findings if finding.tenant_id == tenant]
@@ -33,7 +44,6 @@ async def test_a_missed_event_is_fetched_and_handled(billing: Billing) -> None:
     tenant, customer = await billing.make_customer()
     billing.account.subscribe(customer)
 
-    assert billing.parts.reconciler is not None
     report = await billing.parts.reconciler.run_once()
 
     assert report is not None
@@ -89,9 +99,118 @@ async def test_when_all_agrees_nothing_is_found_and_nothing_is_told(billing: Bil
     assert billing.changes(tenant) == before
 
 
+async def test_a_subscription_whose_events_are_lost_is_found_by_listing(billing: Billing) -> None:
+    tenant, customer = await billing.make_customer()
+    subscription = billing.account.subscribe(customer, "price_business")
+    billing.account.set(objects=NO_EVENTS)
+
+    found = await reconcile(billing, tenant)
+
+    assert found == ["subscription_missed", *found[1:]]
+    assert billing.held(tenant) == ("business", "full", 1000)
+    assert subscription
+
+
+async def test_a_subscription_of_nobody_is_reported_and_an_ended_one_is_not(
+    billing: Billing,
+) -> None:
+    theirs, over = (billing.account.subscribe(billing.account.make_customer()) for _ in range(2))
+    billing.account.set_status(over, "canceled")
+    billing.account.set(objects=NO_EVENTS)
+
+    report = await billing.parts.reconciler.run_once()
+
+    assert report is not None
+    unknown = {one.object_id for one in report.findings if one.kind == "customer_unknown"}
+    assert theirs in unknown
+    assert over not in unknown
+
+
+async def test_limits_are_put_right_though_stripe_is_away(billing: Billing) -> None:
+    tenant, _, _ = await billing.make_subscriber()
+    billing.superuser.execute(
+        "UPDATE billing_entitlements SET devices = 999999 WHERE tenant_id = %s", [tenant]
+    )
+    billing.account.set(fail=500)
+
+    with pytest.raises(Unavailable):
+        await billing.parts.reconciler.run_once()
+
+    assert billing.held(tenant) == ("starter", "full", 50)
+
+
+@pytest.mark.parametrize("key", [KEY, ""])
+async def test_an_override_that_ended_while_nobody_looked_is_found(
+    postgres: Postgres, account: Account, superuser: psycopg.Connection, key: str
+) -> None:
+    async with open_billing(postgres, account, superuser, STRIPE_API_KEY=key) as billing:
+        tenant = billing.make_tenant()
+        await billing.parts.sweeping.run_once()
+        without = billing.held(tenant)
+        request = events.OverrideRequest(
+            tenant_id=tenant,
+            limit_name="devices",
+            amount=77,
+            expires_at=billing.clock() + timedelta(hours=1),
+            actor_id="olivia",
+            reason="a pilot",
+        )
+        await billing.parts.operators.override(request)
+        during = billing.held(tenant)
+        billing.clock.move(days=3)
+
+        report = await billing.parts.reconciler.run_once()
+
+        assert report is not None
+        assert during is not None
+        assert during[2] == 77
+        assert billing.held(tenant) == without
+
+
+async def test_where_nothing_is_billed_stripe_is_never_asked_and_events_are_not_called_complete(
+    postgres: Postgres, account: Account, superuser: psycopg.Connection
+) -> None:
+    superuser.execute("DELETE FROM billing_reconciliations")
+    async with open_billing(postgres, account, superuser, STRIPE_API_KEY="") as billing:
+        account.set(asked=[])
+
+        assert await billing.parts.reconciler.run_once() is not None
+
+        assert account.state()["asked"] == []
+        through = billing.all("SELECT max(events_through) FROM billing_reconciliations")
+        assert through[0][0].year == 2000
+
+
+async def test_usage_that_stripe_never_took_is_reported(billing: Billing) -> None:
+    tenant, _, _ = await billing.make_subscriber()
+    await reconcile(billing, tenant)
+    billing.superuser.execute(
+        "INSERT INTO billing_meter_events (tenant_id, identifier, metric, day, amount, created_at)"
+        " VALUES (%s, %s, 'messages', current_date - 2, 3, now() - interval '25 hours')",
+        [tenant, f"{tenant}:messages:x:0"],
+    )
+
+    assert await reconcile(billing, tenant) == ["usage_not_metered"]
+
+
+async def test_an_event_that_cannot_be_read_does_not_stand_in_the_way_of_the_others(
+    billing: Billing,
+) -> None:
+    tenant, customer = await billing.make_customer()
+    subscription = billing.account.subscribe(customer)
+    good = json.loads(subscription_event(subscription, customer))
+    listed = {"object": "list", "has_more": False, "data": [{**good, "id": "no id"}, good]}
+    billing.account.set(objects={"/v1/events": listed})
+
+    report = await billing.parts.reconciler.run_once()
+
+    assert report is not None
+    assert good["id"] in {one.object_id for one in report.findings}
+    assert billing.held(tenant) == ("starter", "full", 50)
+
+
 async def test_two_runs_at_once_are_one(billing: Billing) -> None:
     reconciler = billing.parts.reconciler
-    assert reconciler is not None
     billing.account.set(delay=0.3)
 
     reports = await asyncio.gather(reconciler.run_once(), reconciler.run_once())
@@ -146,7 +265,6 @@ async def test_the_command_repairs_and_says_what_it_found_and_nothing_else(
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [
-        ({"STRIPE_API_KEY": ""}, 75, "billing is off"),
         ({"STRIPE_API_BASE": "http://127.0.0.1:1"}, 75, "not reconciled"),
         ({"STRIPE_PRICES": "price_x=nothing"}, 78, "there is no plan nothing"),
     ],

@@ -85,7 +85,7 @@ async def ask_everything(api: StripeApi) -> None:
         api.customer("cus_1"),
         api.charge("ch_1"),
         api.checkout_session("cs_1"),
-        api.event("evt_1"),
+        api.subscription_of_invoice("in_1"),
     ):
         with suppress(NotFound):
             await asked

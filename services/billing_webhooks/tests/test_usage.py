@@ -76,6 +76,58 @@ async def test_a_meter_event_that_stripe_did_not_take_is_sent_again_as_the_same(
     assert sorted(metered(billing, customer, "pulse_messages")) == ["3", "4"]
 
 
+async def test_what_stripe_refuses_of_one_customer_keeps_nobody_elses_back(
+    billing: Billing,
+) -> None:
+    refused, theirs, _ = await billing.make_subscriber()
+    tenant, customer, _ = await billing.make_subscriber()
+    give(billing, refused, 5, days_ago=1)
+    give(billing, tenant, 3, days_ago=1)
+    billing.account.set(unmetered=[theirs])
+
+    for _ in range(2):
+        await billing.parts.metering.run_once()
+    others = metered(billing, customer, "pulse_messages")
+    billing.account.set(unmetered=[])
+    billing.clock.move(hours=1, seconds=1)
+    await billing.parts.metering.run_once()
+
+    assert others == ["3"]
+    assert metered(billing, theirs, "pulse_messages") == ["5"]
+
+
+async def test_a_meter_that_stripe_does_not_have_ends_nothing(billing: Billing) -> None:
+    tenant, customer, _ = await billing.make_subscriber()
+    give(billing, tenant, 3, days_ago=1)
+    billing.account.set(fail=404)
+
+    await billing.parts.metering.run_once()
+    billing.account.set(fail=0)
+    billing.clock.move(hours=2)
+    await billing.parts.metering.run_once()
+
+    assert metered(billing, customer, "pulse_messages") == ["3"]
+
+
+async def test_an_event_that_is_sent_again_later_has_the_same_values(billing: Billing) -> None:
+    tenant, customer, _ = await billing.make_subscriber()
+    # The month's first day is not over: its end is no time that Stripe would take.
+    billing.clock.now = billing.clock.now.replace(day=1, hour=12)
+    give(billing, tenant, 2)
+    await billing.parts.metering.run_once()
+    # As a crash between Stripe's answer and the commit leaves it.
+    billing.superuser.execute(
+        "UPDATE billing_meter_events SET sent_at = NULL WHERE tenant_id = %s", [tenant]
+    )
+    billing.clock.move(minutes=10)
+
+    await billing.parts.metering.run_once()
+
+    unsent = "SELECT count(*) FROM billing_meter_events WHERE tenant_id = %s AND sent_at IS NULL"
+    assert billing.all(unsent, tenant) == [(0,)]
+    assert metered(billing, customer, "pulse_device_months") == ["1"]
+
+
 async def test_devices_that_sent_are_counted_once_a_month(billing: Billing) -> None:
     tenant, customer, _ = await billing.make_subscriber()
     give(billing, tenant, 5)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from billing_webhooks import entitlement_store
+from billing_webhooks import entitlement_store, store
 from billing_webhooks.domain import Dunning
 from billing_webhooks.entitling import Entitling
 from billing_webhooks.handlers import Webhooks
@@ -50,7 +50,7 @@ class Parts:
     webhooks: Webhooks
     sweeping: Sweeping
     metering: Metering
-    reconciler: Reconciler | None
+    reconciler: Reconciler
     links: Links
     operators: Operators
 
@@ -64,13 +64,20 @@ def create_app(*, webhooks: Webhooks, readiness: health.Readiness) -> Starlette:
 
 
 async def load_plans(database: Database, settings: Settings) -> dict[str, Plan]:
-    """Read the plans, and refuse settings that name others.
+    """Read the plans, and refuse settings that do not belong to this database.
 
     Raises:
-        SettingsError: naming every plan that does not exist.
+        SettingsError: naming every plan that does not exist; or the key is of the other mode than the customers here.
     """
     async with database.service_connection("pulse_billing") as tx:
         plans = await entitlement_store.load_plans(tx)
+        others = await store.customers_of_mode(tx, livemode=not settings.livemode)
+    if settings.stripe_api_key and others:
+        # Stripe would know none of their subscriptions, and all would lose what they pay for.
+        raise SettingsError(
+            f"STRIPE_API_KEY is of the {_mode_name(settings.livemode)} mode, and {others} customers in this database"
+            f" are of the {_mode_name(not settings.livemode)} mode"
+        )
     unknown = sorted({settings.default_plan, *settings.prices().values()} - set(plans))
     if unknown:
         raise SettingsError(f"there is no plan {', '.join(unknown)} in billing_plans")
@@ -91,7 +98,7 @@ def build(
         clock=clock,
     )
     processing = _processing(database, settings, api, entitling) if api else None
-    reconciler = Reconciler(db=database, processing=processing) if processing else None
+    reconciler = Reconciler(db=database, entitling=entitling, processing=processing)
     return Parts(
         webhooks=Webhooks(Verifier(settings.signing_secrets()), processing),
         sweeping=Sweeping(db=database, entitling=entitling, plans=plans, clock=clock),
@@ -148,6 +155,10 @@ def _metering(
     )
 
 
+def _mode_name(livemode: bool) -> str:  # noqa: FBT001 -- Stripe's own mark
+    return "live" if livemode else "test"
+
+
 def _open_api(settings: Settings) -> StripeApi | None:
     if settings.stripe_api_key is None:
         return None
@@ -177,7 +188,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
 def mode(settings: Settings) -> str:
     if settings.stripe_api_key is None:
         return f"off: every tenant has the plan {settings.default_plan}"
-    return "stripe, live mode" if settings.livemode else "stripe, test mode"
+    return f"stripe, {_mode_name(settings.livemode)} mode"
 
 
 async def _answer(bus: Bus, made: Parts) -> None:
@@ -192,10 +203,9 @@ async def _answer(bus: Bus, made: Parts) -> None:
 def _spawn(runtime: Runtime, settings: Settings, made: Parts) -> None:
     work = {
         "sweep": (settings.billing_sweep_seconds, made.sweeping.run_once),
+        "dunning": (settings.billing_sweep_seconds, made.sweeping.remind),
         "usage": (settings.billing_usage_seconds, made.metering.run_once),
+        "reconcile": (settings.billing_reconcile_seconds, made.reconciler.run_once),
     }
     for name, (seconds, once) in work.items():
         runtime.spawn(f"billing {name}", repeat(name, seconds, once))
-    if made.reconciler is not None:
-        seconds = settings.billing_reconcile_seconds
-        runtime.spawn("billing reconciler", repeat("reconcile", seconds, made.reconciler.run_once))

@@ -9,7 +9,7 @@ from billing_webhooks.domain import Override, Plan
 from pulse_common.entitlements import LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -111,18 +111,25 @@ async def apply(
     )
 
 
-async def due_tenants(tx: Tx, now: datetime, since: datetime) -> list[UUID]:
-    """Name the tenants whose limits time alone may have changed: new ones, unpaid ones, used-up ones, ended grants."""
+async def due_tenants(tx: Tx, now: datetime, since: datetime, plans: Sequence[str]) -> list[UUID]:
+    """Name whose limits must change now: new tenants, used-up ones, those with ended grants or one of ``plans``."""
     rows = await tx.all(
         """
         SELECT t.tenant_id FROM tenants t
          WHERE t.status NOT IN ('deleting', 'deleted')
            AND NOT EXISTS (SELECT FROM billing_entitlements e WHERE e.tenant_id = t.tenant_id)
-        UNION SELECT tenant_id FROM billing_subscriptions WHERE unpaid_since IS NOT NULL
-        UNION SELECT tenant_id FROM billing_entitlements WHERE messages_per_second = 0
+        UNION SELECT tenant_id FROM billing_entitlements
+               WHERE messages_per_second = 0 OR plan_id = ANY(%(plans)s)
         UNION SELECT tenant_id FROM billing_overrides WHERE expires_at > %(since)s AND expires_at <= %(now)s
         """,
-        {"now": now, "since": since},
+        {"now": now, "since": since, "plans": list(plans)},
+    )
+    return [row["tenant_id"] for row in rows]
+
+
+async def unpaid_tenants(tx: Tx) -> list[UUID]:
+    rows = await tx.all(
+        "SELECT DISTINCT tenant_id FROM billing_subscriptions WHERE unpaid_since IS NOT NULL"
     )
     return [row["tenant_id"] for row in rows]
 

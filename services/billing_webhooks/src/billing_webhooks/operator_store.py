@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 async def find_event(tx: Tx, event_id: str) -> Row | None:
     return await tx.one_or_none(
-        "SELECT event_id, home_tenant_id FROM stripe_events WHERE event_id = %(event_id)s",
+        """
+        SELECT event_id, event_type, livemode, created_at, object_id, customer_id, home_tenant_id
+          FROM stripe_events
+         WHERE event_id = %(event_id)s
+        """,
         {"event_id": event_id},
     )
 

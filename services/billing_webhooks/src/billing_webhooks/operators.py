@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from billing_webhooks import entitlement_store, operator_store, store
-from billing_webhooks.domain import Override
+from billing_webhooks.domain import Override, StripeEvent
 from pulse_common import audit, entitlements, events
 from pulse_common.errors import Conflict, Malformed, NotFound, Unavailable
 from pulse_common.identity import TenantId
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from billing_webhooks.entitling import Entitling
     from billing_webhooks.processing import Processing
     from billing_webhooks.reconciler import Reconciler
+    from billing_webhooks.stripe_api import StripeApi
     from pulse_common.clock import Clock
     from pulse_common.tenancy import Database, TenantTx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operators:
-    """``processing`` and ``reconciler`` are None where nothing is billed."""
+    """``processing`` is None where nothing is billed."""
 
     db: Database
     entitling: Entitling
     processing: Processing | None
-    reconciler: Reconciler | None
+    reconciler: Reconciler
     clock: Clock
 
     async def history(self, request: events.BillingHistoryRequest) -> events.BillingHistoryReply:
@@ -62,13 +63,14 @@ class Operators:
     async def replay(self, request: events.ReplayRequest) -> events.ReplayReply:
         """Handle an event once more, by what Stripe has now: doing so again changes nothing further.
 
+        It is made of the ids that we kept: it may be older than what Stripe keeps of its events (30 days).
+
         Raises:
             NotFound: it never came here, or is of a customer that is nobody's.
         """
         if self.processing is None:
             raise Unavailable("billing is off here")
-        tenant = await self._home(request.stripe_event_id)
-        event = await self.processing.api.event(request.stripe_event_id)
+        event, tenant = await self._kept(self.processing.api, request.stripe_event_id)
         tenant = await self.processing.homes.find(event, tenant)
         if tenant is None:
             raise NotFound("the event's customer is nobody's here")
@@ -123,8 +125,6 @@ class Operators:
         Raises:
             Conflict: a run is under way.
         """
-        if self.reconciler is None:
-            raise Unavailable("billing is off here")
         report = await self.reconciler.run_once()
         if report is None:
             raise Conflict("a run is under way")
@@ -132,13 +132,18 @@ class Operators:
             checked=report.checked, backfilled=report.backfilled, findings=report.findings
         )
 
-    async def _home(self, event_id: str) -> UUID | None:
+    async def _kept(self, api: StripeApi, event_id: str) -> tuple[StripeEvent, UUID | None]:
         async with self.db.service_connection("pulse_billing") as tx:
             found = await operator_store.find_event(tx, event_id)
         if found is None:
             raise NotFound("this event never came here")
-        tenant: UUID | None = found["home_tenant_id"]
-        return tenant
+        tenant: UUID | None = found.pop("home_tenant_id")
+        object_id = found["object_id"]
+        if found["event_type"].startswith("customer.subscription."):
+            found["subscription_id"] = object_id
+        elif found["event_type"].startswith("invoice.") and object_id is not None:
+            found["subscription_id"] = await api.subscription_of_invoice(object_id)
+        return StripeEvent(**found), tenant
 
     def _tenant(self, tenant: UUID) -> AbstractAsyncContextManager[TenantTx]:
         return self.db.service_tenant_connection("pulse_billing", TenantId(tenant))

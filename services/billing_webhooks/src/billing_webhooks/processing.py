@@ -203,7 +203,11 @@ class Processing:
         customer = await store.find_customer(tx)
         if customer is None:
             return NO_TENANT
-        await store.set_features(tx, await self.api.features(customer["customer_id"]))
+        try:
+            features = await self.api.features(customer["customer_id"])
+        except NotFound:
+            return GONE
+        await store.set_features(tx, features)
         return HANDLED
 
     async def _after_checkout(self, tx: TenantTx, event: StripeEvent) -> str:

@@ -23,7 +23,7 @@ async def run(settings: Settings) -> int:
     try:
         made = build(database, settings, await load_plans(database, settings))
         try:
-            report = await made.reconciler.run_once() if made.reconciler else None
+            report = await made.reconciler.run_once()
         finally:
             await made.close()
     except Unavailable as error:
@@ -32,7 +32,7 @@ async def run(settings: Settings) -> int:
     finally:
         await database.close()
     if report is None:
-        print("nothing to do: billing is off, or a run is under way", file=sys.stderr)  # noqa: T201
+        print("not reconciled: a run is under way", file=sys.stderr)  # noqa: T201
         return EXIT_AGAIN
     answer = {
         "checked": report.checked,

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-from pulse_common.tenancy import Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from pulse_common.tenancy import Tx
-
-__all__ = ["Row", "all_subscriptions", "events_through", "save_run"]
-
-_NEVER = datetime(2000, 1, 1, tzinfo=UTC)
+    from pulse_common.tenancy import Row, Tx
 
 
-async def events_through(tx: Tx) -> datetime:
-    """Up to when every event is known to be handled."""
+async def events_through(tx: Tx) -> datetime | None:
+    """Up to when every event is known to be handled; None before the first run."""
     row = await tx.one("SELECT max(events_through) AS through FROM billing_reconciliations")
-    return row["through"] or _NEVER
+    through: datetime | None = row["through"]
+    return through
 
 
 async def save_run(
@@ -30,7 +25,7 @@ async def save_run(
     await tx.execute(
         """
         INSERT INTO billing_reconciliations (run_id, started_at, finished_at, events_through, checked, findings)
-        VALUES (%(run_id)s, %(started_at)s, %(finished_at)s, %(started_at)s, %(checked)s, %(findings)s::jsonb)
+        VALUES (%(run_id)s, %(started_at)s, %(finished_at)s, %(events_through)s, %(checked)s, %(findings)s::jsonb)
         """,
         {**run, "findings": json.dumps(list(findings))},
     )

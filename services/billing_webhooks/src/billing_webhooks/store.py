@@ -105,6 +105,14 @@ async def lock_tenant(tx: TenantTx) -> None:
     )
 
 
+async def customers_of_mode(tx: Tx, *, livemode: bool) -> int:
+    row = await tx.one(
+        "SELECT count(*) AS found FROM billing_customers WHERE livemode = %(livemode)s AND deleted_at IS NULL",
+        {"livemode": livemode},
+    )
+    return int(row["found"])
+
+
 async def tenant_exists(tx: Tx, tenant: UUID) -> bool:
     query: LiteralString = "SELECT FROM tenants WHERE tenant_id = %(tenant)s"
     return await tx.one_or_none(query, {"tenant": tenant}) is not None

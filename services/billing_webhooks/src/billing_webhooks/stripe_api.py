@@ -17,7 +17,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from billing_webhooks import stripe_shapes as shapes
-from pulse_common.errors import NotFound, Unavailable
+from pulse_common.errors import Malformed, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -98,14 +98,24 @@ class StripeApi:
     async def checkout_session(self, session_id: str) -> shapes.SessionShape:
         return await self._get(f"/v1/checkout/sessions/{session_id}", shapes.SessionShape)
 
-    async def event(self, event_id: str) -> StripeEvent:
-        return shapes.event_of(await self._get(f"/v1/events/{event_id}", shapes.Envelope))
+    async def subscription_of_invoice(self, invoice_id: str) -> str | None:
+        """Return what an invoice is for; None when Stripe does not have it, or it is for no subscription."""
+        try:
+            found = await self._get(f"/v1/invoices/{invoice_id}", shapes.Whole)
+        except NotFound:
+            return None
+        return shapes.subscription_of(found.root)
 
     async def events_since(self, since: datetime) -> AsyncIterator[StripeEvent]:
         """Yield events from the newest to those of ``since``; Stripe keeps them for 30 days."""
         wanted = {"created[gte]": str(int(since.timestamp()))}
         async for found in self._pages("/v1/events", shapes.Envelope, wanted):
-            yield shapes.event_of(found)
+            try:
+                yield shapes.event_of(found)
+            except (
+                Malformed
+            ):  # one that could never be handled must not stand in the way of all others
+                log.warning("stripe_event_unreadable")
 
     async def features(self, customer_id: str) -> list[str]:
         wanted = {"customer": customer_id}
@@ -130,10 +140,15 @@ class StripeApi:
         path = "/v1/billing_portal/sessions"
         return (await self._request("post", path, shapes.LinkShape, params)).url
 
-    async def meter(self, params: dict[str, Any], identifier: str) -> None:
+    async def meter(self, params: dict[str, Any], identifier: str) -> bool:
+        """Return whether Stripe took it; what it does not take, for its customer or its age, it won't in a minute."""
         params = {**params, "identifier": identifier}
         path = "/v1/billing/meter_events"
-        await self._request("post", path, shapes.Anything, params, identifier)
+        try:
+            await self._request("post", path, shapes.Anything, params, identifier)
+        except (NotFound, RefusedByStripe):
+            return False
+        return True
 
     async def _get(self, path: str, model: type[M]) -> M:
         return await self._request("get", path, model, {})
@@ -181,12 +196,18 @@ def open_api(*, api_key: str, base: str, timeout_seconds: float) -> StripeApi:
     return StripeApi(client, session)
 
 
+class RefusedByStripe(Unavailable):
+    """Stripe understood the request, and does not want it as it is."""
+
+
 def _refusal(error: stripe.StripeError, path: str) -> NotFound | Unavailable:
     # Stripe's own words may repeat what a customer typed: kind and status are enough.
     if error.http_status == 404:  # noqa: PLR2004 -- HTTP's number
         return NotFound("Stripe has no such object")
     kind = path.split("/")[2]
     log.warning("stripe_refused", kind=kind, status=error.http_status, error=type(error).__name__)
+    if error.http_status == 400:  # noqa: PLR2004 -- HTTP's number
+        return RefusedByStripe("Stripe refused the request")
     return Unavailable("Stripe could not be asked")
 
 

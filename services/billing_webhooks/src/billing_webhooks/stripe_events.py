@@ -20,7 +20,7 @@ from pulse_common.errors import Malformed
 from pulse_common.http import parse_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 TOLERANCE_SECONDS = 300
 _LATEST = 253_402_300_799  # the last second of year 9999, which datetime can say
@@ -82,9 +82,6 @@ def to_event(envelope: Envelope) -> StripeEvent:
         raise Malformed("the body is not a Stripe event")
     found = envelope.data.object
     kind = found.get("object")
-    parent = found.get("parent")
-    details = parent.get("subscription_details") if isinstance(parent, dict) else None
-    nested = details.get("subscription") if isinstance(details, dict) else None
     own_id = _id_of(found.get("id"))
     return StripeEvent(
         event_id=envelope.id,
@@ -93,11 +90,17 @@ def to_event(envelope: Envelope) -> StripeEvent:
         created_at=datetime.fromtimestamp(envelope.created, UTC),
         object_id=own_id,
         customer_id=own_id if kind == "customer" else _id_of(found.get("customer")),
-        subscription_id=own_id
-        if kind == "subscription"
-        else _id_of(found.get("subscription")) or _id_of(nested),
+        subscription_id=own_id if kind == "subscription" else subscription_of(found),
         charge_id=_id_of(found.get("charge")),
     )
+
+
+def subscription_of(found: Mapping[str, Any]) -> str | None:
+    """Read which subscription an invoice or a session is for; since API version 2025-03-31 an invoice has a parent."""
+    parent = found.get("parent")
+    details = parent.get("subscription_details") if isinstance(parent, dict) else None
+    nested = details.get("subscription") if isinstance(details, dict) else None
+    return _id_of(found.get("subscription")) or _id_of(nested)
 
 
 def _id_of(value: object) -> str | None:

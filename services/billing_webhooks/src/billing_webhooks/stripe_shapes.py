@@ -5,18 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from billing_webhooks.domain import StripeEvent, Subscription
-from billing_webhooks.stripe_events import Envelope, to_event
+from billing_webhooks.stripe_events import Envelope, subscription_of, to_event
 
-__all__ = ["Envelope", "event_of"]
+__all__ = ["Envelope", "event_of", "subscription_of"]
 
 Reference = str | dict[str, Any] | None
 
 
 class Anything(BaseModel):
     """An answer of which only the arrival matters."""
+
+
+class Whole(RootModel[dict[str, Any]]):
+    """An object of which ids are read, and nothing kept."""
 
 
 class Page(BaseModel):

@@ -1,4 +1,4 @@
-"""What time does to limits: new tenants get theirs, unpaid bills reach their next step, overrides end."""
+"""What time does to limits: new tenants get theirs, overrides end, changed plans hold, unpaid bills go on a step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from billing_webhooks import entitlement_store, store
-from pulse_common.errors import Unavailable
+from pulse_common.errors import AppError
 from pulse_common.identity import TenantId
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+    from uuid import UUID
 
     from billing_webhooks.domain import Plan
     from billing_webhooks.entitling import Entitling
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 OVERLAP = timedelta(hours=1)
-"""Ends of overrides are looked for again for this long, since a replica may have been down."""
+"""Ends of overrides are looked for again for this long; what is older is the reconciler's, which looks at its start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +35,30 @@ class Sweeping:
     clock: Clock
 
     async def run_once(self) -> None:
-        """Look once.
+        """Look once at everything that must hold within seconds.
 
         Raises:
             Unavailable: the database is away.
         """
         now = self.clock()
         async with self.db.service_connection("pulse_billing") as tx:
-            self.plans.update(await entitlement_store.load_plans(tx))
-            due = await entitlement_store.due_tenants(tx, now, now - OVERLAP)
+            plans = await entitlement_store.load_plans(tx)
+            changed = [name for name, plan in plans.items() if self.plans.get(name) != plan]
+            due = await entitlement_store.due_tenants(tx, now, now - OVERLAP, changed)
+        self.plans.update(plans)
+        await self._apply(due)
+
+    async def remind(self) -> None:
+        """Bring each unpaid bill to the step that its age has reached; apart, since they may be many.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        async with self.db.service_connection("pulse_billing") as tx:
+            due = await entitlement_store.unpaid_tenants(tx)
+        await self._apply(due)
+
+    async def _apply(self, due: Sequence[UUID]) -> None:
         for tenant in due:
             async with self.db.service_tenant_connection("pulse_billing", TenantId(tenant)) as tx_:
                 await store.lock_tenant(tx_)
@@ -50,10 +66,10 @@ class Sweeping:
 
 
 async def repeat(name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Do ``work`` for ever, ``seconds`` apart; trouble of the database or of Stripe is waited out."""
+    """Do ``work`` for ever, ``seconds`` apart; trouble is waited out, and no refusal of Stripe's ends the service."""
     while True:
         try:
             await work()
-        except Unavailable as error:
+        except AppError as error:
             log.warning("billing_work_waits", work=name, reason=error.message)
         await asyncio.sleep(seconds)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
+from prometheus_client import Counter
 
 from billing_webhooks import domain, store, usage_store
 from pulse_common import entitlements
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from billing_webhooks.entitling import Entitling
     from billing_webhooks.stripe_api import StripeApi
     from pulse_common.clock import Clock
-    from pulse_common.tenancy import Database, TenantTx
+    from pulse_common.tenancy import Database, Row, TenantTx
 
 log = structlog.get_logger(__name__)
 COUNT_AGAIN = timedelta(days=2)
 """How far back days are counted anew: devices that were offline send late."""
+TRY_AGAIN = timedelta(hours=1)
+"""After which a meter event that Stripe refused is sent again: somebody may have made the meter meanwhile."""
+METERED = Counter("pulse_billing_meter_events_total", "Meter events by outcome", ["outcome"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ class Metering:
                 await store.lock_tenant(tx_)
                 await self._tell(tx_, month_of(now))
                 await self.entitling.apply(tx_, cause="usage")
-        while self.api is not None and await self._send_one(self.api):
+        while self.api is not None and await self._send_one(self.api, now):
             pass
 
     async def _count(self, now: datetime) -> bool:
@@ -79,26 +83,31 @@ class Metering:
             key = f"usage:devices:{held.devices}:{percent}"
             await self.entitling.tell(tx, f"usage_devices_{percent}", key, None)
 
-    async def _send_one(self, api: StripeApi) -> bool:
+    async def _send_one(self, api: StripeApi, now: datetime) -> bool:
         async with self.db.service_connection("pulse_billing") as tx:
-            due = await usage_store.next_meter_event(tx)
+            due = await usage_store.next_meter_event(tx, now - TRY_AGAIN)
             if due is None:
                 return False
-            now = self.clock()
-            # The day's last second, so that it counts in the period in which it was used.
-            end = datetime.combine(due["day"], datetime.max.time(), tzinfo=now.tzinfo)
-            params = {
-                "event_name": self.meters[due["metric"]],
-                "timestamp": str(int(min(end, now).timestamp())),
-                "payload": {
-                    "stripe_customer_id": due["customer_id"],
-                    "value": str(due["amount"]),
-                },
-            }
-            await api.meter(params, due["identifier"])
-            await usage_store.meter_event_sent(tx, due["identifier"], now)
-        log.info("usage_metered", tenant_id=str(due["tenant_id"]), metric=due["metric"])
+            outcome = "metered" if await self._send(api, due) else "refused"
+            if outcome == "metered":
+                await usage_store.meter_event_sent(tx, due["identifier"], now)
+            else:  # the next one's turn: one customer's must not keep back everybody's
+                await usage_store.meter_event_refused(tx, due["identifier"], now)
+        METERED.labels(outcome).inc()
+        tenant_id = str(due["tenant_id"])
+        log.info("usage_sent", outcome=outcome, tenant_id=tenant_id, metric=due["metric"])
         return True
+
+    async def _send(self, api: StripeApi, due: Row) -> bool:
+        # The day's last second, so that it counts in the period in which it was used.  Never the moment of sending:
+        # Stripe takes a request that comes again with other values for another one.
+        end = datetime.combine(due["day"], datetime.max.time(), tzinfo=UTC)
+        params = {
+            "event_name": self.meters[due["metric"]],
+            "timestamp": str(int(min(end, due["created_at"]).timestamp())),
+            "payload": {"stripe_customer_id": due["customer_id"], "value": str(due["amount"])},
+        }
+        return await api.meter(params, due["identifier"])
 
 
 def month_of(now: datetime) -> date:

@@ -87,19 +87,43 @@ async def prepare_meter_events(tx: Tx, today: date) -> int:
     )
 
 
-async def next_meter_event(tx: Tx) -> Row | None:
-    """Take one that was not sent; other replicas take others."""
+async def next_meter_event(tx: Tx, refused_before: datetime) -> Row | None:
+    """Take one that was not sent; other replicas take others.  Stripe takes none older than 35 days."""
     return await tx.one_or_none(
         """
-        SELECT m.tenant_id, m.identifier, m.metric, m.day, m.amount, c.customer_id
+        SELECT m.tenant_id, m.identifier, m.metric, m.day, m.amount, m.created_at, c.customer_id
           FROM billing_meter_events m
           JOIN billing_customers c ON c.tenant_id = m.tenant_id
-         WHERE m.sent_at IS NULL
+         WHERE m.sent_at IS NULL AND c.deleted_at IS NULL AND m.day > (now() AT TIME ZONE 'UTC')::date - 35
+           AND (m.refused_at IS NULL OR m.refused_at <= %(refused_before)s)
          ORDER BY m.created_at
          LIMIT 1
            FOR UPDATE OF m SKIP LOCKED
-        """
+        """,
+        {"refused_before": refused_before},
     )
+
+
+async def meter_event_refused(tx: Tx, identifier: str, now: datetime) -> None:
+    await tx.execute(
+        "UPDATE billing_meter_events SET refused_at = %(now)s WHERE identifier = %(identifier)s",
+        {"identifier": identifier, "now": now},
+    )
+
+
+async def unsent_meter_events(tx: Tx, before: datetime) -> list[tuple[str, UUID]]:
+    """Name those that have waited since ``before``: refused, of a customer that is gone, or too old for Stripe."""
+    rows = await tx.all(
+        """
+        SELECT identifier, tenant_id
+          FROM billing_meter_events
+         WHERE sent_at IS NULL AND created_at < %(before)s
+         ORDER BY created_at
+         LIMIT 1000
+        """,
+        {"before": before},
+    )
+    return [(row["identifier"], row["tenant_id"]) for row in rows]
 
 
 async def meter_event_sent(tx: Tx, identifier: str, now: datetime) -> None:
