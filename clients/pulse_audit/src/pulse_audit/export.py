@@ -42,7 +42,7 @@ def read_tenant(lines: Iterator[str]) -> str:
     """Read the header and return whose log it is."""
     header = _parse(next(lines, ""), 1)
     if header.get("format") != FORMAT or not isinstance(header.get("tenant_id"), str):
-        raise Unreadable(f"this is not a {FORMAT}; ask for the export with format=sealed")
+        raise Unreadable(f"this is not a {FORMAT}; ask for the export with format=sealed (CSV, JSON lines and OCSF carry no seal)")
     return str(header["tenant_id"])
 
 

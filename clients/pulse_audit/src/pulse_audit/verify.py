@@ -114,7 +114,8 @@ class Verifier:
         if size < self._outside.tree_size:
             raise Tampered(
                 f"the tail is cut: the log ends after {size} rows, the outside head has "
-                f"{self._outside.tree_size}"
+                f"{self._outside.tree_size} of {self._outside.sealed_at.isoformat()} (an export that was made before "
+                "that is too old for this head: export again)"
             )
         raise Tampered("the outside head is of no batch of this log: two histories were signed")
 

@@ -51,10 +51,11 @@ class Prober:
 
     async def run(self) -> None:
         while True:
+            # First of all: when everything starts at once the edge comes up after us.
+            await asyncio.sleep(EVERY_SECONDS)
             for shard in sorted(self._publisher.lists):
                 await self.probe(shard)
                 await asyncio.sleep(EVERY_SECONDS)
-            await asyncio.sleep(EVERY_SECONDS)
 
     async def probe(self, shard: ShardId) -> bool:
         """Read one list at its address, write down what came of it and say whether it could be used."""
