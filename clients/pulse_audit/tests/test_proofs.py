@@ -114,3 +114,14 @@ def test_commands_end_with_1_when_tampered_with_and_2_when_unreadable(
     assert audit_id(5) in capsys.readouterr().err
     assert run(files, "verify", "cut") == 2
     assert run(files, "verify", "nothing") == 2
+
+
+@pytest.mark.parametrize("last", ['{"tenant_id": "', '{"tenant_id": "t"}', "[" * 100_000, "7"])
+def test_file_of_heads_that_is_not_whole_is_no_sign_of_tampering(
+    files: Path, capsys: pytest.CaptureFixture[str], last: str
+) -> None:
+    with (files / "heads").open("a", encoding="utf-8") as heads:
+        heads.write(last)
+
+    assert run(files, "verify", "log", "--head", str(files / "heads")) == 2
+    assert "copy it again" in capsys.readouterr().err

@@ -235,5 +235,13 @@ def test_a_row_that_tells_an_older_time_than_the_log_had_is_noticed(log: Log) ->
 
 @pytest.mark.parametrize("cut", range(1, 17))
 def test_a_file_that_ends_early_is_never_sound(log: Log, cut: int) -> None:
-    with pytest.raises(Unreadable, match=r"ends early|is not a"):
+    with pytest.raises(Unreadable, match=r"ends early|is no pulse-audit"):
         Verifier(PUBLIC).verify(log.lines()[:-cut])
+
+
+@pytest.mark.parametrize(
+    "first", ["at,service,action\n", '{"action": "device.create"}\n', "[" * 100_000, ""]
+)
+def test_what_is_not_sealed_is_refused_and_the_sealed_form_named(first: str) -> None:
+    with pytest.raises(Unreadable, match=r"format=sealed; CSV, JSON lines and OCSF carry no seal"):
+        Verifier(PUBLIC).verify([first])

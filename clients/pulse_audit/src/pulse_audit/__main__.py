@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pulse_audit.errors import AuditError, Unreadable
-from pulse_audit.heads import open_head, read_key
+from pulse_audit.heads import newest_head, open_head, read_key
 from pulse_audit.proofs import check, prove
 from pulse_audit.verify import Verifier
 
@@ -75,11 +75,7 @@ def _head(given: argparse.Namespace, key: Ed25519PublicKey) -> Head | None:
     text = given.head.read_text(encoding="utf-8")
     if not text.startswith("{"):
         return open_head(text, key)
-    notes = [json.loads(line) for line in text.splitlines() if line.strip()]
-    wanted = [n["note"] for n in notes if given.tenant in {None, n["tenant_id"]}]
-    if not wanted or (given.tenant is None and len({n["tenant_id"] for n in notes}) > 1):
-        raise Unreadable(f"{given.head} holds no head, or several tenants': name one by --tenant")
-    return max((open_head(note, key) for note in wanted), key=lambda head: head.tree_size)
+    return newest_head(text.splitlines(), given.tenant, key)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -61,5 +61,5 @@ def _positions(row: Row) -> list[tuple[int, int]]:
     try:
         spans = json.loads(row["details"] or "{}")["positions"]
         return [(int(first), int(last)) for first, last in spans]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return []

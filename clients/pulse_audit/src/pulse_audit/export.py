@@ -40,9 +40,14 @@ class Unsealed:
 
 def read_tenant(lines: Iterator[str]) -> str:
     """Read the header and return whose log it is."""
-    header = _parse(next(lines, ""), 1)
+    try:
+        header = _parse(next(lines, ""), 1)
+    except Unreadable:
+        header = {}
     if header.get("format") != FORMAT or not isinstance(header.get("tenant_id"), str):
-        raise Unreadable(f"this is not a {FORMAT}; ask for the export with format=sealed (CSV, JSON lines and OCSF carry no seal)")
+        raise Unreadable(
+            f"this is no {FORMAT}: ask for the export with format=sealed; CSV, JSON lines and OCSF carry no seal"
+        )
     return str(header["tenant_id"])
 
 
@@ -77,7 +82,7 @@ def read_parts(lines: Iterable[str]) -> Iterator[Batch | Unsealed]:
 def _parse(line: str, number: int) -> dict[str, Any]:
     try:
         part = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"line {number} is not JSON") from error
     if not isinstance(part, dict):
         raise Unreadable(f"line {number} is not an object")

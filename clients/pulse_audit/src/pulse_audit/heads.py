@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pulse_audit.errors import Tampered, Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 KEY_NAME = "pulse.audit"
@@ -89,6 +91,24 @@ def open_head(note: str, key: Ed25519PublicKey) -> Head:
         sealed_at=sealed_at,
         body=body,
     )
+
+
+def newest_head(lines: Iterable[str], tenant: str | None, key: Ed25519PublicKey) -> Head:
+    """Return the tenant's last head of a file of heads (JSON lines); without ``tenant`` the file must be of one.
+
+    Raises:
+        Tampered: a head of the tenant's is not signed by the key.
+        Unreadable: a line is no head, or it is not clear whose head is meant.
+    """
+    try:
+        told = [json.loads(line) for line in lines if line.strip()]
+        notes = [(str(one["tenant_id"]), str(one["note"])) for one in told]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Unreadable("the file of heads is not whole: copy it again") from error
+    wanted = [note for whose, note in notes if tenant in {None, whose}]
+    if not wanted or (tenant is None and len({whose for whose, _ in notes}) > 1):
+        raise Unreadable("the file holds no head, or several tenants': name one by --tenant")
+    return max((open_head(note, key) for note in wanted), key=lambda head: head.tree_size)
 
 
 def _signed(body: str, signature: str, key: Ed25519PublicKey) -> bool:

@@ -86,7 +86,7 @@ def check(text: str, key: Ed25519PublicKey, older: Head | None = None) -> Proven
         note, position = str(proof["note"]), int(proof["position"])
         path = [bytes.fromhex(step) for step in proof["inclusion"]]
         row = parse_row(proof["row"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Unreadable(f"this is not a {FORMAT}") from error
     head = open_head(note, key)
     if row["tenant_id"] != head.tenant_id:
