@@ -66,6 +66,9 @@ class Acme:
         path = f"/api/v2/routes/{self.routes[0]}"
         return self.alice.api.put(path, json=body, headers={"if-match": "*"}).status_code
 
+    def make(self, group: str) -> int:
+        return self.alice.api.post("/api/v2/groups", json={"name": group}).status_code
+
     def on_route(self, act: str) -> int:
         return self.alice.api.post(f"/api/v2/routes/{self.routes[0]}/{act}").status_code
 
@@ -188,8 +191,10 @@ ACTS: dict[str, tuple[Callable[[Acme], object], tuple[object, object, object]]] 
         lambda acme: acme.provision(f"devices/{acme.device.device_id}/enrolment-tokens"),
         (201, 201, 402),
     ),
-    "pause a route": (lambda acme: acme.on_route("pause"), (200, 200, 200)),
-    "resume a route": (lambda acme: acme.on_route("resume"), (200, 200, 402)),
+    "make a group": (lambda acme: acme.make(f"G {uuid4()}"), (201, 201, 402)),
+    # One that is not verified can be neither paused nor resumed: only the second is asked about the bill first.
+    "pause a route": (lambda acme: acme.on_route("pause"), (409, 409, 409)),
+    "resume a route": (lambda acme: acme.on_route("resume"), (409, 409, 402)),
     # What takes away, shuts out or renews what is there is never refused.
     "delete a route": (Acme.delete_route, (204, 204, 204)),
     "revoke a device": (Acme.revoke_another, (200, 200, 200)),
