@@ -84,10 +84,18 @@ OF_A_LOGIN = [
     Mutation("member of every reader", "GRANT pg_read_all_data TO {r}"),
     Mutation("inherits the tenants' role", "GRANT pulse_app TO {r} WITH INHERIT TRUE"),
     Mutation("CREATE in the schema", "GRANT CREATE ON SCHEMA public TO {r}"),
+    Mutation("begins as a tenant", "ALTER ROLE {r} SET app.tenant_id = '1'"),
+    Mutation(
+        "begins as an operator, here", "ALTER ROLE {r} IN DATABASE {d} SET App.Operator = 'o'"
+    ),
+    Mutation("begins in a role", "ALTER ROLE {r} SET role = 'pulse_app'"),
+    Mutation("finds other tables", "ALTER ROLE {r} SET search_path = elsewhere, public"),
 ]
 OF_THE_REST = [
     Mutation("new table without a policy", "CREATE TABLE stray (tenant_id uuid NOT NULL)"),
     Mutation("tenants' role bypasses", "ALTER ROLE pulse_app BYPASSRLS"),
+    Mutation("everybody begins as a tenant", "ALTER DATABASE {d} SET app.tenant_id = '1'"),
+    Mutation("tenant by the server's configuration", "SET LOCAL app.tenant_id = '1'"),
     Mutation("default grants", "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO pulse_app"),
     Mutation("definer for PUBLIC", "GRANT EXECUTE ON FUNCTION {f} TO PUBLIC"),
     Mutation("definer for tenants", "GRANT EXECUTE ON FUNCTION {f} TO pulse_app"),
@@ -168,7 +176,9 @@ def test_each_mutant_of_each_login_is_noticed(
 ) -> None:
     logins = own_copy.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'svc%'").fetchall()
     found = {
-        f"{login}: {mutation.name}": survives(own_copy, mutation.sql.format(r=login))
+        f"{login}: {mutation.name}": survives(
+            own_copy, mutation.sql.format(r=login, d=own_copy.info.dbname)
+        )
         for (login,) in logins
         for mutation in OF_A_LOGIN
     }
@@ -184,7 +194,9 @@ def test_each_other_mutant_is_noticed(
         "  FROM pg_proc WHERE prosecdef"
     )
     found = {
-        f"{definer}: {mutation.name}": survives(own_copy, mutation.sql.format(f=definer))
+        f"{definer}: {mutation.name}": survives(
+            own_copy, mutation.sql.format(f=definer, d=own_copy.info.dbname)
+        )
         for definer, for_tenants in definers.fetchall()
         for mutation in OF_THE_REST
         # What tenants may run by a migration's word is no mutant.

@@ -67,6 +67,20 @@ _LOGINS: LiteralString = """
                   ON owner.oid <> l.oid AND pg_has_role(l.oid, owner.oid, 'MEMBER')
                WHERE NOT l.rolsuper
 """
+# What a session begins with counts where nothing was set: a tenant from here is a tenant without anybody having asked.
+_PRESETS: LiteralString = """
+    SELECT 'setting ' || preset.name || ' is preset for '
+           || coalesce(nullif(d.setrole, 0)::regrole::text, 'every login') || ': sessions begin with it'
+      FROM pg_db_role_setting d, unnest(d.setconfig) AS given,
+           LATERAL (SELECT lower(split_part(given, '=', 1)) AS name) preset
+     WHERE d.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+       AND (d.setrole = 0 OR d.setrole::regrole::text ~ '^(svc|pulse)_')
+       AND (preset.name IN ('role', 'session_authorization', 'row_security', 'search_path', 'session_replication_role')
+            OR starts_with(preset.name, 'app.'))
+    UNION ALL SELECT 'setting ' || name || ' has a value that no transaction gave it'
+                FROM unnest(ARRAY['app.tenant_id', 'app.operator']) name
+               WHERE nullif(current_setting(name, true), '') IS NOT NULL
+"""
 _TABLES: LiteralString = """
     SELECT 'there are no tables: have the migrations run?' WHERE NOT EXISTS (SELECT FROM held)
     UNION ALL SELECT 'table ' || name || ' has row-level security off' FROM held WHERE NOT relrowsecurity
@@ -150,7 +164,7 @@ VIOLATIONS: LiteralString = f"""
     WITH {_OURS},
     canonical AS (SELECT $tenant${TENANT}$tenant$ AS condition),
     violation (fault) AS (
-        {_LOGINS} UNION ALL {_TABLES} UNION ALL {_POLICIES} UNION ALL {_ROUND_THE_POLICIES}
+        {_LOGINS} UNION ALL {_PRESETS} UNION ALL {_TABLES} UNION ALL {_POLICIES} UNION ALL {_ROUND_THE_POLICIES}
     )
     SELECT DISTINCT fault COLLATE "C" AS fault FROM violation WHERE fault IS NOT NULL ORDER BY 1
 """  # noqa: S608 -- put together from the literals above
