@@ -118,14 +118,34 @@ def test_administrator_buys_a_plan_sees_usage_and_invoices_and_manages_it_at_str
     assert page.url.startswith("https://billing.stripe.com/")
 
     billed.set_status(subscription, customer, "past_due")
-    page.goto(f"{url}/billing")
-    expect(page.get_by_test_id("unpaid")).to_contain_text("Everything works for now")
-    tab.shoot("unpaid")
+    see_what_an_unpaid_bill_means(billed, tab, subscription)
     assert (session["customer"], session["success_url"]) == (
         customer,
         f"{url}/billing?checkout=done",
     )
     assert tab.complaints == []
+
+
+def see_what_an_unpaid_bill_means(billed: Billed, tab: Tab, subscription: str) -> None:
+    """Look at the page on the first day, let the bill be unpaid for long, and try to add a device."""
+    page, url = tab.page, billed.world.stack.url
+    page.goto(f"{url}/billing")
+    expect(page.get_by_test_id("unpaid")).to_contain_text("Everything works for now")
+    tab.shoot("unpaid")
+    billed.all(
+        "UPDATE billing_subscriptions SET unpaid_since = now() - interval '15 days' WHERE subscription_id = %s",
+        subscription,
+    )
+    billed.await_access(GLOBEX, "read_only")
+    page.goto(f"{url}/devices/new")
+    page.get_by_label("Name").fill("Kettle")
+    page.get_by_role("button", name="Create device").click()
+    expect(page.get_by_role("main")).to_contain_text("an invoice is unpaid")
+    tab.shoot("read-only")
+    assert all("402" in each for each in tab.complaints)  # the browser's own words about the answer
+    tab.complaints.clear()
+    page.get_by_role("link", name="See plan and invoices").click()
+    expect(page.get_by_test_id("unpaid")).to_contain_text("Nothing can be changed until it is paid")
 
 
 def event_of(billed: Billed, subscription: str) -> str:

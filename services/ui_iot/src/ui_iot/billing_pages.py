@@ -69,7 +69,7 @@ def endpoints(*, db: Database, billing: TenantBilling) -> list[Endpoint]:
 
 #: What made the limits what they are, other than an event of Stripe's.
 CAUSES: Final = {
-    "time": "time: a new tenant, a step of an unpaid bill, or the end of a grant",
+    "time": "time: a new tenant, a step of an unpaid bill, a changed plan, or the end of a grant",
     "override": "a limit granted by an operator",
     "usage": "a monthly limit that is used up",
     "reconciler": "a comparison with Stripe",
