@@ -905,6 +905,32 @@ ALTER TABLE ONLY public.delivery_dead_letters FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.delivery_dead_letters OWNER TO pulse_owner;
 
+CREATE TABLE public.delivery_held (
+    tenant_id uuid NOT NULL,
+    route_id uuid NOT NULL,
+    delivery_id text NOT NULL,
+    device_id uuid,
+    "position" bigint NOT NULL,
+    attempts integer NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    claimed_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    message text NOT NULL,
+    CONSTRAINT delivery_held_delivery_id_check CHECK ((length(delivery_id) <= 100))
+);
+
+ALTER TABLE ONLY public.delivery_held FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.delivery_held OWNER TO pulse_owner;
+
+ALTER TABLE public.delivery_held ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.delivery_held_position_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.delivery_turns (
     name text NOT NULL,
     holder uuid NOT NULL,
@@ -1758,6 +1784,9 @@ ALTER TABLE ONLY public.delivery_attempts
 ALTER TABLE ONLY public.delivery_dead_letters
     ADD CONSTRAINT delivery_dead_letters_pkey PRIMARY KEY (tenant_id, delivery_id);
 
+ALTER TABLE ONLY public.delivery_held
+    ADD CONSTRAINT delivery_held_pkey PRIMARY KEY (tenant_id, route_id, delivery_id);
+
 ALTER TABLE ONLY public.delivery_turns
     ADD CONSTRAINT delivery_turns_pkey PRIMARY KEY (name);
 
@@ -2131,6 +2160,12 @@ ALTER TABLE ONLY public.delivery_dead_letters
 ALTER TABLE ONLY public.delivery_dead_letters
     ADD CONSTRAINT delivery_dead_letters_tenant_id_route_id_fkey FOREIGN KEY (tenant_id, route_id) REFERENCES public.routes(tenant_id, route_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.delivery_held
+    ADD CONSTRAINT delivery_held_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.delivery_held
+    ADD CONSTRAINT delivery_held_tenant_id_route_id_fkey FOREIGN KEY (tenant_id, route_id) REFERENCES public.routes(tenant_id, route_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.device_arrivals
     ADD CONSTRAINT device_arrivals_tenant_id_device_id_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES public.devices(tenant_id, device_id) ON DELETE CASCADE;
 
@@ -2380,6 +2415,10 @@ ALTER TABLE public.crl_shards ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.delivery_attempts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.delivery_dead_letters ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.delivery_held ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY delivery_lanes ON public.delivery_held FOR SELECT TO pulse_delivery USING (true);
 
 CREATE POLICY delivery_tenants ON public.routes FOR SELECT TO pulse_delivery USING (true);
 
@@ -2781,6 +2820,8 @@ CREATE POLICY tenant_isolation ON public.delivery_attempts TO pulse_app USING ((
 
 CREATE POLICY tenant_isolation ON public.delivery_dead_letters TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
+CREATE POLICY tenant_isolation ON public.delivery_held TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
+
 CREATE POLICY tenant_isolation ON public.device_arrivals TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY tenant_isolation ON public.device_group_members TO pulse_app USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid)) WITH CHECK ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
@@ -2915,18 +2956,201 @@ GRANT SELECT ON TABLE public.audit_cursors TO pulse_operator_read;
 
 GRANT UPDATE(seal_id) ON TABLE public.audit_cursors TO pulse_seal;
 
-GRANT SELECT,INSERT ON TABLE public.audit_log TO pulse_app;
-GRANT INSERT ON TABLE public.audit_log TO pulse_ca;
-GRANT INSERT ON TABLE public.audit_log TO pulse_authz;
-GRANT INSERT ON TABLE public.audit_log TO pulse_provision;
-GRANT INSERT ON TABLE public.audit_log TO pulse_audit;
-GRANT INSERT ON TABLE public.audit_log TO pulse_sessions;
-GRANT SELECT,INSERT ON TABLE public.audit_log TO pulse_operator_read;
-GRANT INSERT ON TABLE public.audit_log TO pulse_operator_write;
-GRANT INSERT ON TABLE public.audit_log TO pulse_operator_data;
+GRANT SELECT ON TABLE public.audit_log TO pulse_app;
+GRANT SELECT ON TABLE public.audit_log TO pulse_operator_read;
 GRANT SELECT ON TABLE public.audit_log TO pulse_seal;
-GRANT INSERT ON TABLE public.audit_log TO pulse_billing;
-GRANT INSERT ON TABLE public.audit_log TO pulse_ingest;
+
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(tenant_id) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(audit_id) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(at) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(actor_kind) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(actor_id) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(action) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(object_kind) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(object_id) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(outcome) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(reason) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(address) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(user_agent) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(request_id) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(before) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(after) ON TABLE public.audit_log TO pulse_sessions;
+
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_app;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_audit;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_authz;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_billing;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_ca;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_ingest;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_operator_data;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_operator_read;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_operator_write;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_provision;
+GRANT INSERT(details) ON TABLE public.audit_log TO pulse_sessions;
 
 GRANT SELECT ON TABLE public.audit_seal_runs TO pulse_operator_read;
 GRANT SELECT,INSERT ON TABLE public.audit_seal_runs TO pulse_seal;
@@ -3109,6 +3333,12 @@ GRANT SELECT(route_id) ON TABLE public.delivery_dead_letters TO pulse_operator_r
 GRANT SELECT(died_at) ON TABLE public.delivery_dead_letters TO pulse_operator_read;
 
 GRANT SELECT(attempts) ON TABLE public.delivery_dead_letters TO pulse_operator_read;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.delivery_held TO pulse_app;
+
+GRANT SELECT(tenant_id) ON TABLE public.delivery_held TO pulse_delivery;
+
+GRANT SELECT(route_id) ON TABLE public.delivery_held TO pulse_delivery;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.delivery_turns TO pulse_delivery;
 

@@ -1,5 +1,5 @@
--- Routes: what they filter by groups, what found no room in a backlog, where the audit log's feed to each one stands, and
--- whose turn it is among delivery_worker's replicas.
+-- Routes: what they filter by groups, what found no room in a backlog, where the audit log's feed to each one stands, what
+-- an ordered route put aside, and whose turn it is among delivery_worker's replicas.
 --
 -- Expand only.
 
@@ -29,6 +29,32 @@ CREATE POLICY tenant_isolation ON route_audit_cursors TO pulse_app
     USING (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)
     WITH CHECK (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid);
 GRANT SELECT, INSERT, UPDATE, DELETE ON route_audit_cursors TO pulse_app;
+
+-- What an ordered route put aside: a message that failed, and what came after it from the same device.  ``position`` is
+-- their order; the first of each device is sent when it is due.
+CREATE TABLE delivery_held (
+    tenant_id     uuid        NOT NULL REFERENCES tenants,
+    route_id      uuid        NOT NULL,
+    delivery_id   text        NOT NULL CHECK (length(delivery_id) <= 100),
+    device_id     uuid,
+    position      bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
+    attempts      integer     NOT NULL,
+    due_at        timestamptz NOT NULL,
+    -- Until when one replica sends it.
+    claimed_until timestamptz NOT NULL DEFAULT '-infinity',
+    message       text        NOT NULL,
+    PRIMARY KEY (tenant_id, route_id, delivery_id),
+    FOREIGN KEY (tenant_id, route_id) REFERENCES routes ON DELETE CASCADE
+);
+ALTER TABLE delivery_held ENABLE ROW LEVEL SECURITY;
+ALTER TABLE delivery_held FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON delivery_held TO pulse_app
+    USING (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid)
+    WITH CHECK (tenant_id = nullif((SELECT current_setting('app.tenant_id', true)), '')::uuid);
+GRANT SELECT, INSERT, UPDATE, DELETE ON delivery_held TO pulse_app;
+-- Which lanes have something put aside; not what it says.
+CREATE POLICY delivery_lanes ON delivery_held FOR SELECT TO pulse_delivery USING (true);
+GRANT SELECT (tenant_id, route_id) ON delivery_held TO pulse_delivery;
 
 -- What one replica does at a time, and until when it is its turn.
 CREATE TABLE delivery_turns (

@@ -61,6 +61,7 @@ _PLANTED = (
     "routes",
     "delivery_attempts",
     "delivery_dead_letters",
+    "delivery_held",
     "route_audit_cursors",
     "device_tokens",
     "expiry_warnings",
@@ -145,8 +146,8 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
     # It reads what it seals; seals are signed, so that adding one without the key is found.
     "pulse_seal": {"audit_log": _SEE, "audit_seals": {*_SEE, "insert"}},
     "pulse_sessions": {"audit_log": {"insert"}},
-    # Which tenants have routes, and of which kinds; not where they lead.
-    "pulse_delivery": {"routes": _SEE},
+    # Which tenants have routes, and of which kinds; not where they lead, nor what was put aside for them.
+    "pulse_delivery": {"routes": _SEE, "delivery_held": _SEE},
     # It mails for every tenant, from rows that it keeps itself.
     "pulse_notices": {"notices": {*_SEE, "insert", "update", "delete"}},
     "pulse_operator_read": {

@@ -23,6 +23,7 @@ TABLES: tuple[Table, ...] = (*STANDING, *FLEET, *MESSAGES)
 LEFT_OUT: Mapping[str, str] = {
     "audit_seals": "comes with the sealed audit log",
     "billing_meter_events": "what billing_usage says, as it was sent to Stripe",
+    "delivery_held": "messages on their way to an endpoint",
     "device_import_parts": "what was uploaded and is not read yet",
     "idempotency_keys": "hashes and sealed answers, for a day",
     "outbox": "events on their way to where they are told",
