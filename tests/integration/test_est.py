@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
+P256 = ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+OTHER_KEYS = {
+    "P-384": ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
+    "Ed25519": ("-algorithm", "ED25519"),
+    "RSA": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
+}
 PKCS10 = ("-H", "content-type: application/pkcs10")
 
 
@@ -30,12 +36,12 @@ class Client:
     ca: Path
     url: str
 
-    def key_and_request(self, name: str) -> Path:
+    def key_and_request(self, name: str, kind: tuple[str, ...] = P256, *more: str) -> Path:
         """Make a key and a request in base64 of DER, as EST wants it."""
         key, der = self.folder / f"{name}.key", self.folder / f"{name}.der"
-        self.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key))
-        subject = ("-subj", "/CN=whatever")
-        self.openssl("req", "-new", "-key", str(key), *subject, "-outform", "DER", "-out", str(der))
+        self.openssl("genpkey", *kind, "-out", str(key))
+        wanted = ("-subj", "/CN=whatever", *more)
+        self.openssl("req", "-new", "-key", str(key), *wanted, "-outform", "DER", "-out", str(der))
         request = self.folder / f"{name}.b64"
         self.openssl("base64", "-in", str(der), "-out", str(request))
         return request
@@ -111,6 +117,32 @@ def test_openssl_and_curl_enrol_and_renew(
         [device_id],
     ).fetchall()
     assert rows == [("valid", False), ("valid", True)]
+
+
+@pytest.mark.parametrize("kind", OTHER_KEYS)
+def test_every_kind_of_key_enrols_and_renews(world: World, client: Client, kind: str) -> None:
+    """What a request asks for beside its key is ignored: names, and the rights of a CA."""
+    token = world.new_token(ACME, world.new_device(ACME, f"{kind} by EST"))
+    more = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "subjectAltName=DNS:a.test")
+    first = client.key_and_request("first", OTHER_KEYS[kind], *more)
+    second = client.key_and_request("second", OTHER_KEYS[kind])
+    user = ("--user", f"est:{token}")
+
+    enrolled = client.est("simpleenroll", *user, *PKCS10, "--data-binary", f"@{first}")
+    assert enrolled[0] == 200, enrolled[2]
+    present = client.certificates(enrolled[2], "first")
+    shown = ("--cert", str(present), "--key", str(client.folder / "first.key"))
+    renewed = client.est("simplereenroll", *shown, *PKCS10, "--data-binary", f"@{second}")
+
+    assert renewed[0] == 200, renewed[2]
+    issued = client.certificates(renewed[2], "second")
+    authorities = client.certificates(client.est("cacerts")[2], "authorities")
+    client.openssl("verify", "-CAfile", str(authorities), "-purpose", "sslclient", str(issued))
+    key = client.openssl("pkey", "-in", str(client.folder / "second.key"), "-pubout")
+    assert client.openssl("x509", "-in", str(issued), "-noout", "-pubkey") == key
+    said = client.openssl("x509", "-in", str(present), "-noout", "-text")
+    assert "CA:TRUE" not in said
+    assert "a.test" not in said
 
 
 def test_csr_attributes_are_readable(client: Client) -> None:

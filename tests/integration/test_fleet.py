@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import ssl
 import subprocess
@@ -123,6 +124,55 @@ def test_claim_certificate_opens_neither_the_broker_nor_renewal(
     renewed = client.est("simplereenroll", *shown, *PKCS10, "--data-binary", f"@{request}")
 
     assert renewed[0] == 401
+
+
+@pytest.mark.parametrize("method", ["claim", "secret", "maker's key"])
+def test_device_of_a_fleet_gets_in_by_every_way_and_goes_online(
+    world: World, alice: Person, client: Client, method: str
+) -> None:
+    fleet = make_fleet(alice, "claim" if method == "claim" else "hardware")
+    hardware_id, folder = f"SN-{uuid4()}", client.folder / "device"
+    match method:
+        case "claim":
+            certificate, key, _ = issue_claim(alice, client, fleet)
+            shown = ["--claim-cert", str(certificate), "--claim-key", str(key)]
+        case "secret":
+            wanted = {"items": [{"hardware_id": hardware_id}], "secrets": True}
+            registered = alice.api.post(f"{fleet.path}/hardware", json=wanted)
+            shown = ["--token", registered.json()["secrets"][0]["secret"]]
+        case _:
+            maker = {"hardware_id": hardware_id, "maker_key_sha256": maker_key(client, "maker")}
+            registered = alice.api.post(f"{fleet.path}/hardware", json={"items": [maker]})
+            assert registered.is_success, registered.text
+            shown = ["--label", fleet.est_label, "--maker-key"]
+            maker_key(client, "thief")
+            stolen = cli(
+                *arguments(world, folder, hardware_id, *shown, str(client.folder / "thief.key"))
+            )
+            assert (stolen.returncode, "HTTP status 401" in stolen.stderr) == (3, True)
+            shown.append(str(client.folder / "maker.key"))
+
+    enrolled = cli(*arguments(world, folder, hardware_id, *shown))
+
+    assert enrolled.returncode == 0, enrolled.stderr
+    [known] = alice.api.get(f"{fleet.path}/hardware?state=enrolled").json()["hardware"]
+    device = Device(
+        tenant_id=ACME,
+        device_id=known["device_id"],
+        name=hardware_id,
+        folder=folder,
+        mqtts_port=world.stack.ports.mqtts,
+    )
+    with device.online():
+        pass
+
+
+def maker_key(client: Client, name: str) -> str:
+    """Make a key as a maker would, and return the fingerprint that is registered."""
+    key, public = client.folder / f"{name}.key", client.folder / f"{name}.pub"
+    client.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key))
+    client.openssl("ec", "-in", str(key), "-pubout", "-outform", "DER", "-out", str(public))
+    return hashlib.sha256(public.read_bytes()).hexdigest()
 
 
 def test_est_label_names_a_fleet(world: World, alice: Person, client: Client) -> None:

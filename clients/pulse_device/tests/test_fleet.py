@@ -6,20 +6,23 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
-from clients.pulse_device.tests.pki import NAME
+from clients.pulse_device.tests.pki import NAME, TENANT
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pulse_device.__main__ import main
 from pulse_device.fleet import WithFleet
 from pulse_device.identity import load_identity
-from pulse_device.keys import certificate_request_pem
+from pulse_device.keys import certificate_request_pem, new_key_pem
 from pulse_device.provisioning import server_tls
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from clients.pulse_device.tests.conftest import World
 
     from pulse_device.directory import DeviceDirectory
 
+LABEL = f"{TENANT}.meters"
 HELD: tuple[int, dict[str, object]] = (202, {"status": "held", "retry_after_seconds": 7})
 
 
@@ -31,6 +34,37 @@ def test_hardware_shows_its_secret(world: World, directory: DeviceDirectory) -> 
     assert set(asked) == {"hardware_id", "csr", "secret"}
     assert (asked["hardware_id"], asked["secret"]) == ("SN-1", "phs_x")
     assert load_identity(directory).config.name == NAME
+
+
+def test_hardware_has_its_makers_key_certified_whatever_an_attempt_before_left(
+    world: World, directory: DeviceDirectory, tmp_path: Path
+) -> None:
+    maker = tmp_path / "maker.key"
+    maker.write_bytes(new_key_pem())
+    world.provisioning.refuse_with = (403, {"detail": "not you"})
+    assert main(world.enroll_arguments(directory.path, "--token", "pet_x")) == 3
+    world.provisioning.refuse_with = None
+    shown = ("--maker-key", str(maker), "--label", LABEL)
+
+    code = main(world.enroll_arguments(directory.path, "--hardware-id", "SN-1", *shown))
+
+    asked = world.provisioning.requests[-1]
+    assert code == 0
+    assert set(asked) == {"hardware_id", "csr", "label"}
+    assert asked["label"] == LABEL
+    assert directory.key.read_bytes() == maker.read_bytes()
+    assert load_identity(directory).key_is_private
+
+
+def test_makers_key_that_is_none_is_a_local_error(
+    world: World, directory: DeviceDirectory, tmp_path: Path
+) -> None:
+    maker = tmp_path / "maker.key"
+    maker.write_text("no key")
+    shown = ("--maker-key", str(maker), "--label", LABEL)
+
+    assert main(world.enroll_arguments(directory.path, "--hardware-id", "SN-1", *shown)) == 5
+    assert world.provisioning.requests == []
 
 
 def test_held_device_asks_again_with_the_same_key_when_it_was_told_to(world: World) -> None:
@@ -45,7 +79,7 @@ def test_held_device_asks_again_with_the_same_key_when_it_was_told_to(world: Wor
         server=world.provisioning.url,
         hardware_id="SN-1",
         tls=server_tls(world.web_ca_file),
-        secret="phs_x",
+        proof={"secret": "phs_x"},
         wait_seconds=60,
         tell=StringIO(),
         sleep=sleep,
@@ -96,6 +130,11 @@ def test_wait_that_is_none_is_refused(
         ("--hardware-id", "SN-1", "--claim-cert", "claim.pem"),
         ("--claim-cert", "claim.pem", "--claim-key", "claim.key"),
         ("--hardware-id", "SN-1"),
+        ("--hardware-id", "SN-1", "--maker-key", "maker.key"),
+        ("--hardware-id", "SN-1", "--label", LABEL),
+        ("--maker-key", "maker.key", "--label", LABEL),
+        ("--hardware-id", "SN-1", "--maker-key", "maker.key", "--label", "no-tenant"),
+        ("--hardware-id", "SN-1", "--maker-key", "maker.key", "--label", LABEL, "--token", "phs_x"),
     ],
 )
 def test_options_that_make_no_sense_are_a_usage_error(

@@ -72,6 +72,8 @@ def _run(terminal: Terminal, given: argparse.Namespace) -> int:
                     hardware_id=given.hardware_id,
                     claim_certificate=given.claim_cert,
                     claim_key=given.claim_key,
+                    maker_key=given.maker_key,
+                    label=given.label,
                     wait_seconds=given.wait,
                 ),
             )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pulse_device.backoff import Backoff
 from pulse_device.enrolment import enrol
 from pulse_device.errors import LocalFilesError, NotEnrolledError, UsageError
-from pulse_device.fleet import WithFleet, WithToken, checked_hardware_id
+from pulse_device.fleet import WithFleet, WithToken, checked_hardware_id, checked_label
 from pulse_device.identity import broker_tls, load_identity
 from pulse_device.journal import Journal, timestamp
 from pulse_device.link import Link
@@ -69,7 +69,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolOptions:
-    """A token, or as one of a fleet a hardware id with its secret (the token) or a claim certificate and key."""
+    """A token, or as one of a fleet a hardware id and its secret (the token), a claim certificate, or a maker's key."""
 
     server: str
     token: str | None
@@ -77,6 +77,8 @@ class EnrolOptions:
     hardware_id: str | None = None
     claim_certificate: Path | None = None
     claim_key: Path | None = None
+    maker_key: Path | None = None
+    label: str | None = None
     wait_seconds: float = 0
 
 
@@ -88,7 +90,9 @@ def enroll_command(
 ) -> int:
     way = _way(terminal, options)
     directory.prepare()
-    enrolled = enrol(directory=directory, way=way, clock=terminal.clock)
+    enrolled = enrol(
+        directory=directory, way=way, clock=terminal.clock, maker_key=options.maker_key
+    )
     until = timestamp(enrolled.lifetime.not_after)
     terminal.stdout.write(
         f"enrolled device {enrolled.name.device_id} of tenant {enrolled.name.tenant_id} "
@@ -197,21 +201,33 @@ def _way(terminal: Terminal, options: EnrolOptions) -> WithToken | WithFleet:
     claim, key = options.claim_certificate, options.claim_key
     if (claim is None) != (key is None) or (claim and options.hardware_id is None):
         raise UsageError("--claim-cert, --claim-key and --hardware-id go together")
+    _check_maker_key(options)
     if options.hardware_id is None:
         return WithToken(server, _token(terminal, options.token), tls)
-    secret = None
+    proof: dict[str, str] = {}
     if claim and key:
         show_claim(tls, claim, key)
+    elif options.label is not None:
+        proof["label"] = checked_label(options.label)
     else:
-        secret = _token(terminal, options.token)
+        proof["secret"] = _token(terminal, options.token)
     return WithFleet(
         server=server,
         hardware_id=checked_hardware_id(options.hardware_id),
         tls=tls,
-        secret=secret,
+        proof=proof,
         wait_seconds=options.wait_seconds,
         tell=terminal.stderr,
     )
+
+
+def _check_maker_key(options: EnrolOptions) -> None:
+    if (options.maker_key is None) != (options.label is None):
+        raise UsageError("--maker-key and --label go together")
+    if options.maker_key and (options.hardware_id is None or options.claim_key or options.token):
+        raise UsageError(
+            "--maker-key needs --hardware-id, and neither a claim certificate nor a token"
+        )
 
 
 def _token(terminal: Terminal, given: str | None) -> str:

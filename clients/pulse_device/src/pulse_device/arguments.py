@@ -47,6 +47,12 @@ def _add_enroll(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--claim-key", type=Path, metavar="FILE", help="the claim certificate's key"
     )
     enroll.add_argument(
+        "--maker-key", type=Path, metavar="FILE", help="the key that the maker put in, instead"
+    )
+    enroll.add_argument(
+        "--label", metavar="L", help="the enrolment profile that knows the maker's key"
+    )
+    enroll.add_argument(
         "--wait",
         type=_wait,
         default=86_400.0,

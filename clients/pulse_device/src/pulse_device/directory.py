@@ -150,6 +150,14 @@ class DeviceDirectory:
         except OSError as error:
             raise LocalFilesError(f"cannot write {target}: {error.strerror}") from error
 
+    def replace_pending_key(self, pem: bytes) -> None:
+        """Store the maker's key for the enrolment under way, in the place of whatever an attempt before it made."""
+        try:
+            _write_beside(pending(self.key), pem).replace(pending(self.key))
+            _sync_directory(self.path)
+        except OSError as error:
+            raise LocalFilesError(f"cannot write to {self.path}: {error.strerror}") from error
+
     def commit(self, *, certificate: bytes, chain: bytes, broker_ca: bytes, config: bytes) -> None:
         """Replace the identity with the pending key and these files, all or nothing."""
         try:

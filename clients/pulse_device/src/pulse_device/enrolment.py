@@ -15,6 +15,7 @@ from pulse_device.provisioning import pem_of
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -43,9 +44,13 @@ def enrol(
     directory: DeviceDirectory,
     way: WithToken | WithFleet,
     clock: Callable[[], datetime],
+    maker_key: Path | None = None,
 ) -> Enrolled:
-    """Raise a DeviceError on refusal; the key stays, so that another attempt uses the same one."""
-    key = _pending_key(directory)
+    """Have a key of our own certified, or the one that the maker put in.
+
+    Raise a DeviceError on refusal; the key stays, so that another attempt uses the same one.
+    """
+    key = _pending_key(directory) if maker_key is None else _made_elsewhere(directory, maker_key)
     answer = way.ask(certificate_request_pem(key))
     try:
         # By the time of the answer: an approval may have taken a while.
@@ -61,6 +66,13 @@ def _pending_key(directory: DeviceDirectory) -> ec.EllipticCurvePrivateKey:
     if not path.exists():
         directory.create_pending_key(new_key_pem())
     return parse_key(files.read(path), name=str(path))
+
+
+def _made_elsewhere(directory: DeviceDirectory, path: Path) -> ec.EllipticCurvePrivateKey:
+    pem = files.read(path)
+    key = parse_key(pem, name=str(path))
+    directory.replace_pending_key(pem)
+    return key
 
 
 def _store(directory: DeviceDirectory, server: str, answer: Enrolment) -> None:

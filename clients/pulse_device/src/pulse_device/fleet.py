@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pulse_device.journal import Writer
     from pulse_device.provisioning import Enrolment
 
+_LABEL = re.compile(r"[0-9a-f-]{36}\.[a-z0-9][a-z0-9-]{0,39}")
 _HARDWARE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 LONGEST_PAUSE_SECONDS = 3600
 
@@ -35,12 +36,12 @@ class WithToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithFleet:
-    """``secret`` is the hardware id's own; without one TLS shows the fleet's claim certificate."""
+    """``proof`` is the hardware id's secret, or the label that knows its maker's key; TLS shows a claim certificate."""
 
     server: str
     hardware_id: str
     tls: ssl.SSLContext
-    secret: str | None
+    proof: dict[str, str]
     wait_seconds: float
     tell: Writer
     sleep: Callable[[float], None] = field(default=time.sleep)
@@ -58,7 +59,7 @@ class WithFleet:
                 return request_by_fleet(
                     server=self.server,
                     hardware_id=self.hardware_id,
-                    secret=self.secret,
+                    proof=self.proof,
                     request_pem=request_pem,
                     tls=self.tls,
                 )
@@ -68,6 +69,12 @@ class WithFleet:
                     raise RefusedError("nobody has approved it yet: try again later") from None
                 self.tell.write(f"waiting for an approval, asking again in {pause} s\n")
                 self.sleep(pause)
+
+
+def checked_label(text: str) -> str:
+    if _LABEL.fullmatch(text) is None:
+        raise UsageError("--label must be a tenant's id, a dot and the enrolment profile's label")
+    return text
 
 
 def checked_hardware_id(text: str) -> str:

@@ -91,15 +91,17 @@ def request_certificate(
 
 
 def request_by_fleet(
-    *, server: str, hardware_id: str, secret: str | None, request_pem: str, tls: ssl.SSLContext
+    *, server: str, hardware_id: str, proof: dict[str, str], request_pem: str, tls: ssl.SSLContext
 ) -> Enrolment:
-    """Ask as one of a fleet: with the hardware id's secret, or with the claim certificate that ``tls`` shows.
+    """Ask as one of a fleet: with the hardware id's ``secret``, or under the ``label`` that knows the request's key.
+
+    Without a proof it is the claim certificate that ``tls`` shows.
 
     Raises:
         HeldError: somebody has to approve it first.
     """
-    body = {"hardware_id": hardware_id, "csr": request_pem}
-    return _ask(server, FLEET_PATH, body if secret is None else {**body, "secret": secret}, tls)
+    body = {"hardware_id": hardware_id, "csr": request_pem, **proof}
+    return _ask(server, FLEET_PATH, body, tls)
 
 
 def request_rescue(
