@@ -60,4 +60,23 @@ GRANT SELECT (tenant_id, hardware_id, enrolment_profile_id, device_id, name, sta
               asked_at, asked_from, decided_at, decided_by, enrolled_at, certificates, created_at)
    ON hardware_ids TO pulse_operator_data;
 
+-- Which login wrote a row of the audit log, and in which transaction, are the database's to say: sealing goes by the
+-- transaction, and nobody's code names either.
+DO $$
+DECLARE
+    writer  text;
+    columns text := (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+                      WHERE attrelid = 'audit_log'::regclass AND attnum > 0 AND NOT attisdropped
+                        AND attname NOT IN ('service', 'xid'));
+BEGIN
+    FOR writer IN SELECT DISTINCT grantee::regrole::text
+                    FROM pg_class, aclexplode(relacl)
+                   WHERE oid = 'audit_log'::regclass AND privilege_type = 'INSERT' AND grantee <> relowner
+    LOOP
+        EXECUTE format('REVOKE INSERT ON audit_log FROM %s', writer);
+        EXECUTE format('GRANT INSERT (%s) ON audit_log TO %s', columns, writer);
+    END LOOP;
+END
+$$;
+
 RESET ROLE;
