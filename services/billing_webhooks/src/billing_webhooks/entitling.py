@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import Counter
 
-from billing_webhooks import domain, entitlement_store, store, usage_store
+from billing_webhooks import domain, entitlement_store, store, subscription_store, usage_store
 from pulse_common import audit, entitlements, events, outbox
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Entitling:
         return wanted if used < limit else replace(wanted, messages_per_second=0)
 
     async def _governing(self, tx: TenantTx) -> Held | None:
-        return domain.governing(await store.find_subscriptions(tx), self.plans)
+        return domain.governing(await subscription_store.find_all(tx), self.plans)
 
     async def _tell_step(
         self, tx: TenantTx, subscription: Held, since: datetime, now: datetime

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from billing_webhooks import domain, entitlement_store, store, usage_store
+from billing_webhooks import domain, entitlement_store, store, subscription_store, usage_store
 from billing_webhooks.usage import month_of
 from pulse_common import audit, entitlements, events
 from pulse_common.errors import AppError, Conflict, Malformed, NotFound, Unavailable
@@ -48,7 +48,7 @@ class Links:
                 "messages_per_month": await usage_store.messages_of_month(tx, month),
             }
             customer = await store.find_customer(tx)
-            subscription = await store.newest_subscription(tx)
+            subscription = await subscription_store.newest(tx)
         plan = self.plans.get(held.plan)
         return events.BillingReply(
             mode="stripe" if self.api else "none",
@@ -109,7 +109,7 @@ class Links:
             await store.lock_tenant(tx)
             if not await store.tenant_exists(tx, request.tenant_id):
                 raise NotFound("no such tenant")
-            if any(_counts(held) for held in await store.find_subscriptions(tx)):
+            if any(_counts(held) for held in await subscription_store.find_all(tx)):
                 raise Conflict("there is a subscription already: change it in the customer portal")
             customer_id = await self._customer(tx, api)
             await audit.record(tx, _act(request, "billing.checkout", customer_id))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from billing_webhooks import domain, store
+from billing_webhooks import domain, store, subscription_store
+from billing_webhooks.asked import Asked
 from billing_webhooks.stripe_shapes import id_of
 from pulse_common.errors import NotFound
 from pulse_common.identity import TenantId
@@ -38,7 +39,6 @@ NO_TENANT = "no_tenant"
 GONE = "gone"
 #: The objects do not belong together: nothing was done.
 MISMATCH = "mismatch"
-MOST_REMEMBERED = 100_000
 #: Types whose whole effect is their subscription, fetched anew, and a notice.
 POINTING = frozenset(
     kind for kind in domain.MEANINGFUL if kind.startswith(("customer.subscription.", "invoice."))
@@ -52,8 +52,7 @@ class Processing:
     entitling: Entitling
     prices: dict[str, str]
     homes: Homes
-    _asked_at: dict[tuple[UUID, str], float] = field(default_factory=dict)
-    """When Stripe was last asked for a subscription, of the answers that are committed."""
+    _asked: Asked = field(default_factory=Asked)
 
     async def process(self, event: StripeEvent, source: str = "webhook") -> str:
         """Handle ``event`` unless that was done; return how it ended.
@@ -83,7 +82,8 @@ class Processing:
             held = await store.claim(tx, event, tenant, source)
             if held is None:
                 return DUPLICATE
-            if self._was_asked_since(tenant, event, arrived_at):
+            points_at = event.subscription_id if event.event_type in POINTING else None
+            if self._asked.since(arrived_at, tenant, points_at):
                 await self._tell(tx, event)
                 return HANDLED
             asked_at = time.monotonic()
@@ -91,23 +91,8 @@ class Processing:
             if outcome != HANDLED:
                 await store.settle(tx, event.event_id, outcome)
         if outcome == HANDLED:
-            self._note_asked(tenant, event, asked_at)
+            self._asked.note(asked_at, tenant, points_at)
         return outcome
-
-    def _was_asked_since(self, tenant: UUID, event: StripeEvent, arrived_at: float) -> bool:
-        """Whether what the event tells of is stored already: Stripe was asked after it had come.
-
-        One purchase makes many events at once: those that wait for the tenant's lock need no answers of their own.
-        """
-        asked_at = self._asked_at.get((tenant, event.subscription_id or ""), 0.0)
-        return event.event_type in POINTING and asked_at > arrived_at
-
-    def _note_asked(self, tenant: UUID, event: StripeEvent, asked_at: float) -> None:
-        if event.subscription_id is None or event.event_type not in POINTING:
-            return
-        if len(self._asked_at) >= MOST_REMEMBERED:
-            self._asked_at.clear()
-        self._asked_at[tenant, event.subscription_id] = asked_at
 
     def _tenant(self, tenant: UUID) -> AbstractAsyncContextManager[TenantTx]:
         return self.db.service_tenant_connection("pulse_billing", TenantId(tenant))
@@ -122,7 +107,7 @@ class Processing:
     async def handle(self, tx: TenantTx, event: StripeEvent, held: Row | None = None) -> str:
         """Do what the event is about, with what Stripe says now; the tenant must be locked.  Also for a replay.
 
-        ``held`` is what ``store.standing`` says of the event's subscription, when that is known.
+        ``held`` is what ``subscription_store.standing`` says of the event's subscription, when that is known.
         """
         match event.event_type:
             case "charge.dispute.created":
@@ -153,9 +138,9 @@ class Processing:
         try:
             found = await self.api.subscription(subscription_id)
         except NotFound:
-            gone = await store.subscription_gone(tx, subscription_id, event_id)
+            gone = await subscription_store.mark_gone(tx, subscription_id, event_id)
             return HANDLED if gone else GONE
-        held = held or await store.standing(tx, subscription_id)
+        held = held or await subscription_store.standing(tx, subscription_id)
         if found.customer_id != held["customer_id"]:
             log.warning("stripe_objects_mismatched", subscription_id=subscription_id)
             return MISMATCH
@@ -174,7 +159,7 @@ class Processing:
             log.warning("stripe_price_unknown", subscription_id=found.subscription_id)
         now = self.entitling.clock()
         since = domain.unpaid_since(found.status, held["unpaid_since"], now, held["status"])
-        await store.save_subscription(tx, found, plan=plan, unpaid_since=since, event_id=event_id)
+        await subscription_store.save(tx, found, plan=plan, unpaid_since=since, event_id=event_id)
 
     async def _refresh_pointed(self, tx: TenantTx, event: StripeEvent, held: Row | None) -> str:
         if event.subscription_id is None:
@@ -188,7 +173,7 @@ class Processing:
         if not await self._is_deleted(customer["customer_id"]):
             return HANDLED
         await store.customer_deleted(tx, self.entitling.clock())
-        for held in await store.find_subscriptions(tx):
+        for held in await subscription_store.find_all(tx):
             if not domain.has_ended(held.status):
                 await self.refresh(tx, held.subscription_id, event.event_id)
         return HANDLED

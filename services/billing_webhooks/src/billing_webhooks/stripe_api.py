@@ -5,7 +5,6 @@ The library signs, retries and reads errors; a body is parsed here, by models th
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from billing_webhooks import stripe_shapes as shapes
+from billing_webhooks.stripe_http import Http
 from pulse_common.errors import Malformed, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from billing_webhooks.domain import StripeEvent, Subscription
@@ -30,42 +30,6 @@ M = TypeVar("M", bound=BaseModel)
 PAGE = 100
 RETRIES = 1
 MOST_CONNECTIONS = 40
-
-
-class _Http(stripe.HTTPClient):
-    """The library's own client for aiohttp lets errors pass that happen while a body is read.
-
-    Stripe sets no cookies and leads nowhere else; variables that name a proxy are not looked at.
-    """
-
-    name = "aiohttp"
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        super().__init__()
-        self._session = session
-
-    def sleep_async(self, secs: float) -> Any:  # noqa: ANN401 -- the library's own signature
-        return asyncio.sleep(secs)
-
-    async def request_async(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,  # noqa: ANN401 -- the library's own signature
-    ) -> tuple[bytes, int, Mapping[str, str]]:
-        asked = self._session.request(
-            method, url, headers=headers, data=post_data or None, allow_redirects=False
-        )
-        try:
-            async with asked as answer:
-                return await answer.read(), answer.status, answer.headers
-        except (aiohttp.ClientError, TimeoutError) as error:
-            trouble = type(error).__name__
-            raise stripe.APIConnectionError(trouble, should_retry=True) from error  # type: ignore[no-untyped-call]
-
-    async def close_async(self) -> None:
-        await self._session.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +155,7 @@ def open_api(*, api_key: str, base: str, timeout_seconds: float) -> StripeApi:
         api_key,
         base_addresses={"api": base},
         max_network_retries=RETRIES,
-        http_client=_Http(session),
+        http_client=Http(session),
     )
     return StripeApi(client, session)
 

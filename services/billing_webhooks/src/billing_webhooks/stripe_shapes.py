@@ -53,7 +53,6 @@ class SubscriptionShape(BaseModel):
     current_period_end: int | None = None
     trial_end: int | None = None
     created: int
-    pause_collection: dict[str, Any] | None = None
     test_clock: Reference = None
 
     def to_subscription(self) -> Subscription:
