@@ -1403,6 +1403,7 @@ CREATE TABLE public.outbox (
     payload jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     sent_at timestamp with time zone,
+    bulk boolean DEFAULT false NOT NULL,
     CONSTRAINT outbox_subject_check CHECK ((subject ~~ 'pulse.events.%'::text))
 );
 
@@ -2049,7 +2050,7 @@ CREATE INDEX operator_grants_live ON public.operator_grants USING btree (operato
 
 CREATE INDEX outbox_by_tenant ON public.outbox USING btree (tenant_id, "position");
 
-CREATE INDEX outbox_unsent ON public.outbox USING btree (producer, "position") WHERE (sent_at IS NULL);
+CREATE INDEX outbox_unsent ON public.outbox USING btree (producer, bulk, "position") WHERE (sent_at IS NULL);
 
 CREATE INDEX refused_messages_by_device ON public.refused_messages USING btree (tenant_id, device_id, received_at DESC, letter_id DESC);
 

@@ -85,6 +85,27 @@ async def test_committed_event_is_published_once(database: Database, bus: Bus) -
 
 
 @pytest.mark.usefixtures("clean_outbox")
+async def test_bulk_waits_for_what_is_written_after_it_and_keeps_its_order(
+    database: Database, bus: Bus
+) -> None:
+    tenant = TenantId(uuid4())
+    many = [created(tenant) for _ in range(outbox.BATCH + 1)]
+    urgent = events.DeviceDisabled(tenant_id=tenant, at=system_clock(), device_id=uuid4())
+    async with database.tenant_connection(tenant) as tx:
+        await outbox.emit_all(tx, many, bulk=True)
+        await outbox.emit(tx, urgent)
+    relay = outbox.Relay(database, bus)
+
+    sent = [await relay.relay_once() for _ in range(3)]
+
+    assert sent == [outbox.BATCH, 2, 0]
+    stream = bus.jetstream
+    told = [await stream.get_msg(events.STREAM_EVENTS, place + 1) for place in range(len(many) + 1)]
+    assert told[0].subject == urgent.subject
+    assert [events.DeviceCreated.model_validate_json(one.data or b"") for one in told[1:]] == many
+
+
+@pytest.mark.usefixtures("clean_outbox")
 async def test_rolled_back_change_has_no_event(database: Database, bus: Bus) -> None:
     tenant = TenantId(uuid4())
     with pytest.raises(RuntimeError):

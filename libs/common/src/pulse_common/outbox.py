@@ -36,19 +36,19 @@ _INSERT = """
     VALUES (%(tenant_id)s, %(event_id)s, %(subject)s, %(payload)s::jsonb)
 """
 _INSERT_ALL = """
-    INSERT INTO outbox (tenant_id, event_id, subject, payload)
-    SELECT %(tenant_id)s, r.event_id, r.subject, r.payload::jsonb
+    INSERT INTO outbox (tenant_id, event_id, subject, payload, bulk)
+    SELECT %(tenant_id)s, r.event_id, r.subject, r.payload::jsonb, %(bulk)s
       FROM unnest(%(event_ids)s::uuid[], %(subjects)s::text[], %(payloads)s::text[])
            WITH ORDINALITY AS r (event_id, subject, payload, place)
      ORDER BY r.place
 """
-# One relay at a time for each login, so that events leave in the order of their writing.
+# One relay at a time for each login, so that events leave in the order of their writing, bulk ones after all others.
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('pulse.outbox.' || session_user)) AS held"
 _UNSENT = """
     SELECT event_id, subject, payload::text AS payload
       FROM outbox
      WHERE sent_at IS NULL AND producer = session_user
-     ORDER BY position
+     ORDER BY bulk, position
      LIMIT %(limit)s
 """
 _MARK_SENT = "UPDATE outbox SET sent_at = now() WHERE event_id = ANY(%(event_ids)s)"
@@ -68,8 +68,11 @@ async def emit(tx: TenantTx, event: events.Event) -> None:
     )
 
 
-async def emit_all(tx: TenantTx, happened: Sequence[events.Event]) -> None:
-    """Write many events in one statement; they leave in this order."""
+async def emit_all(tx: TenantTx, happened: Sequence[events.Event], *, bulk: bool = False) -> None:
+    """Write many events in one statement; they leave in this order.
+
+    ``bulk`` ones let every other event of the service go first: of many thousands that nobody is in a hurry for.
+    """
     await tx.execute(
         _INSERT_ALL,
         {
@@ -77,6 +80,7 @@ async def emit_all(tx: TenantTx, happened: Sequence[events.Event]) -> None:
             "event_ids": [new_id() for _ in happened],
             "subjects": [event.subject for event in happened],
             "payloads": [event.model_dump_json() for event in happened],
+            "bulk": bulk,
         },
     )
 

@@ -268,6 +268,15 @@ async def test_full_plan_stops_the_import_which_goes_on_when_there_is_room(peopl
     assert upload.said() == ("done", 10, 0, 0)
 
 
+async def test_plan_without_devices_takes_none(people: People) -> None:
+    tenant = people.tenant(devices=0)
+
+    upload = await bring(people, table("SN-1,,,"), tenant=tenant)
+
+    assert upload.said() == ("failed", 0, 0, 0)
+    assert people.count("devices", tenant) == 0
+
+
 async def test_unpaid_bill_stops_the_import(people: People) -> None:
     tenant = people.tenant()
     upload = await begin(people, tenant)

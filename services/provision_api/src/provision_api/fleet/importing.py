@@ -144,6 +144,7 @@ class Importer:
                 )
                 for one in new
             ],
+            bulk=True,
         )
 
     async def _advance(
@@ -205,16 +206,16 @@ async def _room(tx: TenantTx, wanted: int) -> int:
     held = await entitlements.load(tx)
     if not wanted:
         return 0
-    if held.devices is None:
+    if not held.devices:
         held.require_new_device(0)
         return wanted
     await entitlements.lock_devices(tx)
     held = await entitlements.load(tx)
     there = await store.count_devices(tx)
-    free = max((held.devices or there + wanted) - there, 0)
-    if held.access != "full":
+    if held.access != "full" or held.devices is None:
         held.require_new_device(there)
-    return min(wanted, free)
+        return wanted
+    return min(wanted, max(held.devices - there, 0))
 
 
 def _act(found: Import, one: NewDevice) -> audit.Act:
