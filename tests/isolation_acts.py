@@ -12,10 +12,10 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_UPDATABLE = """
+_WRITABLE = """
     SELECT attname FROM pg_attribute
-     WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attidentity = '' AND attgenerated = ''
-       AND has_column_privilege(attrelid, attname, 'UPDATE')
+     WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+       AND (attidentity = '' OR %s = 'INSERT') AND has_column_privilege(attrelid, attname, %s)
 """
 #: Refusals; a malformed context is refused by the cast of the policy itself.
 _REFUSED = (
@@ -90,7 +90,7 @@ def _copies_in(connection: psycopg.Connection, target: Target) -> bool:
 
 
 def _updates(connection: psycopg.Connection, target: Target) -> bool:
-    for (column,) in connection.execute(_UPDATABLE, [target.table]).fetchall():
+    for (column,) in connection.execute(_WRITABLE, [target.table, "UPDATE", "UPDATE"]).fetchall():
         text = sql.SQL("UPDATE {} SET {} = {} WHERE tenant_id = {}").format(
             *(sql.Identifier(name) for name in (target.table, column, column)), target.victim
         )
@@ -100,8 +100,15 @@ def _updates(connection: psycopg.Connection, target: Target) -> bool:
 
 
 def _inserts(connection: psycopg.Connection, target: Target) -> bool:
-    text = "INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM json_populate_record(NULL::{table}, "
-    query = _query(text, target) + sql.SQL("{})").format(target.row)
+    """Insert the victim's row anew, with the columns that this role may name."""
+    found = connection.execute(_WRITABLE, [target.table, "INSERT", "INSERT"]).fetchall()
+    names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in found)
+    if not found:
+        return False
+    query = sql.SQL(
+        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE"
+        " SELECT {names} FROM json_populate_record(NULL::{table}, {row})"
+    ).format(table=sql.Identifier(target.table), names=names, row=target.row)
     return connection.execute(query).rowcount > 0
 
 

@@ -69,7 +69,9 @@ class Attempt:
             return any(self.victim in bytes(chunk).decode() for chunk in list(copy))
 
     def _updates(self, table: str, _: str) -> bool:
-        return any(self._updates_column(table, column) for column in self._updatable(table))
+        return any(
+            self._updates_column(table, column) for column in self._writable(table, "UPDATE")
+        )
 
     def _updates_column(self, table: str, column: str) -> bool:
         query = sql.SQL("UPDATE {0} SET {1} = {1} RETURNING tenant_id").format(
@@ -81,10 +83,12 @@ class Attempt:
         return self._touches(sql.SQL("DELETE FROM {} RETURNING tenant_id").format(_name(table)))
 
     def _inserts(self, table: str, example: str) -> bool:
+        """Insert the example anew, with the columns that this role may name."""
+        columns = self._writable(table, "INSERT")
         query = sql.SQL(
-            "INSERT INTO {0} OVERRIDING SYSTEM VALUE SELECT * FROM json_populate_record(NULL::{0}, %s)"
-        ).format(_name(table))
-        return self.connection.execute(query, [example]).rowcount > 0
+            "INSERT INTO {0} ({1}) OVERRIDING SYSTEM VALUE SELECT {1} FROM json_populate_record(NULL::{0}, %s)"
+        ).format(_name(table), sql.SQL(", ").join(map(_name, columns)))
+        return bool(columns) and self.connection.execute(query, [example]).rowcount > 0
 
     def _truncates(self, table: str, _: str) -> bool:
         self.connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(_name(table)))
@@ -103,13 +107,14 @@ class Attempt:
         row = self.connection.execute(query, [self.victim]).fetchone()
         return int(row[0]) if row else 0
 
-    def _updatable(self, table: str) -> list[str]:
+    def _writable(self, table: str, privilege: str) -> list[str]:
         query = """
             SELECT attname FROM pg_attribute
-             WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = ''
-               AND has_column_privilege(attrelid, attname, 'UPDATE')
+             WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+               AND (attidentity = '' OR %s = 'INSERT') AND has_column_privilege(attrelid, attname, %s)
         """
-        return [str(row[0]) for row in self.connection.execute(query, [table])]
+        found = self.connection.execute(query, [table, privilege, privilege])
+        return [str(row[0]) for row in found]
 
 
 def tenant_tables(database: psycopg.Connection) -> list[str]:

@@ -113,6 +113,7 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "tenants": _SEE,
         "devices": _SEE,
         "telemetry": _SEE,
+        "device_last_state": _SEE,
         "billing_customers": {*_SEE, "insert", "update"},
         "billing_subscriptions": {*_SEE, "insert", "update"},
         "billing_overrides": {*_SEE, "insert", "update"},
@@ -183,7 +184,7 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
     # Without an operator who holds a grant it sees who there is and what they demand.
     "pulse_operator_data": {"tenants": _SEE, "tenant_access_policies": _SEE},
     "pulse_operator_write": {
-        "tenants": {*_SEE, "update"},
+        "tenants": {*_SEE, "insert", "update"},
         "audit_log": {"insert"},
         "operator_grants": _SEE,
         "tenant_access_policies": _SEE,

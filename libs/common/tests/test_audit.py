@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from pulse_common import audit
 from pulse_common.audit_actions import ACTIONS, Action, UnknownAction
@@ -19,7 +21,6 @@ from pulse_common.tenancy import Database
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import psycopg
     from tests.parts import Postgres
 
 pytestmark = pytest.mark.anyio
@@ -126,3 +127,25 @@ async def test_a_change_tells_before_and_after_without_its_secrets(
         {"name": "Lantern", "password": REDACTED},
         {},
     )
+
+
+@pytest.mark.parametrize(("column", "value"), [("xid", "5"), ("service", "svc_cert_worker")])
+def test_no_role_says_which_transaction_or_login_wrote_a_row(
+    superuser: psycopg.Connection, column: str, value: str
+) -> None:
+    writers = superuser.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pulse\\_%' AND rolname <> 'pulse_owner'"
+        "   AND has_column_privilege(oid, 'audit_log', 'action', 'INSERT')"
+    ).fetchall()
+    statement = sql.SQL(
+        "INSERT INTO audit_log (tenant_id, audit_id, actor_kind, actor_id, action, object_kind, object_id, outcome,"
+        " {column}) VALUES (gen_random_uuid(), gen_random_uuid(), 'user', 'a', 'page.view', 'page', '/', 'success',"
+        " {value})"
+    ).format(column=sql.Identifier(column), value=value)
+
+    for (writer,) in writers:
+        with superuser.transaction(force_rollback=True):
+            superuser.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(writer)))
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                superuser.execute(statement)
+    assert len(writers) >= 10
