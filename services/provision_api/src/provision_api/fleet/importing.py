@@ -206,7 +206,7 @@ async def _room(tx: TenantTx, wanted: int) -> int:
     held = await entitlements.load(tx)
     if not wanted:
         return 0
-    if not held.devices:
+    if held.devices is None:
         held.require_new_device(0)
         return wanted
     await entitlements.lock_devices(tx)
