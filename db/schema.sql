@@ -2315,6 +2315,8 @@ CREATE POLICY authz_record ON public.audit_log FOR INSERT TO pulse_authz WITH CH
 
 ALTER TABLE public.billing_changes ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY billing_count ON public.device_last_state FOR SELECT TO pulse_billing USING (true);
+
 CREATE POLICY billing_count ON public.telemetry FOR SELECT TO pulse_billing USING (true);
 
 ALTER TABLE public.billing_customers ENABLE ROW LEVEL SECURITY;
@@ -3394,6 +3396,12 @@ GRANT SELECT(finished_at) ON TABLE public.device_imports TO pulse_operator_read;
 GRANT SELECT ON TABLE public.device_last_state TO pulse_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.device_last_state TO pulse_ingest;
 GRANT SELECT ON TABLE public.device_last_state TO pulse_operator_data;
+
+GRANT SELECT(tenant_id) ON TABLE public.device_last_state TO pulse_billing;
+
+GRANT SELECT(device_id) ON TABLE public.device_last_state TO pulse_billing;
+
+GRANT SELECT(ts) ON TABLE public.device_last_state TO pulse_billing;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.device_profiles TO pulse_app;
 GRANT SELECT ON TABLE public.device_profiles TO pulse_operator_data;

@@ -41,4 +41,8 @@ GRANT EXECUTE ON FUNCTION claim_stripe_event(text, text, boolean, timestamptz, t
 
 ALTER TABLE billing_meter_events ADD COLUMN refused_at timestamptz;
 
+-- Which devices have sent in a month: by their newest reading, since the readings of a month are too many.
+GRANT SELECT (tenant_id, device_id, ts) ON device_last_state TO pulse_billing;
+CREATE POLICY billing_count ON device_last_state FOR SELECT TO pulse_billing USING (true);
+
 RESET ROLE;

@@ -224,6 +224,11 @@ def use_yesterday(superuser: psycopg.Connection, tenant: object, messages: int) 
         " SELECT %s, %s, now() - interval '1 day', gen_random_uuid(), '{}', now() FROM generate_series(1, %s)",
         [tenant, device, messages],
     )
+    superuser.execute(
+        "INSERT INTO device_last_state (tenant_id, device_id, last_seen_at, ts, metrics)"
+        " VALUES (%s, %s, now(), now(), '{}')",
+        [tenant, device],
+    )
 
 
 def metered(account: Account, customer: str) -> dict[str, str]:

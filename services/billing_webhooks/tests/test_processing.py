@@ -75,6 +75,22 @@ async def test_of_parallel_deliveries_one_has_an_effect(billing: Billing) -> Non
     assert billing.account.asked("/v1/subscriptions/") == 1
 
 
+async def test_of_deliveries_to_two_replicas_at_once_one_has_an_effect(
+    billing: Billing, postgres: Postgres, account: Account, superuser: psycopg.Connection
+) -> None:
+    async with open_billing(postgres, account, superuser) as other:
+        tenant, customer = await billing.make_customer()
+        subscription = account.subscribe(customer)
+        account.set(delay=0.2, asked=[])
+        body = subscription_event(subscription, customer)
+
+        answers = await asyncio.gather(*(one.send(body) for one in (billing, other) * 3))
+
+    assert answers == [200] * 6
+    assert billing.changes(tenant) == 1
+    assert account.asked("/v1/subscriptions/") == 1
+
+
 async def test_the_first_events_of_a_customer_may_come_at_once(billing: Billing) -> None:
     tenant, customer = await billing.make_customer()
     subscription = billing.account.subscribe(customer)

@@ -51,13 +51,21 @@ def test_where_nothing_is_billed_an_event_that_matters_is_left_with_stripe(
     assert post(client, MEANINGFUL, sign(MEANINGFUL)) == 503
 
 
-def test_previous_secret_is_accepted_and_counted(client: TestClient) -> None:
-    labels = {"position": "1"}
-    before = REGISTRY.get_sample_value("pulse_stripe_signing_secret_used_total", labels) or 0
+@pytest.mark.parametrize("position", [0, 1])
+def test_each_use_of_a_signing_secret_is_counted_by_its_place(
+    client: TestClient, position: int
+) -> None:
+    def uses() -> list[float]:
+        name = "pulse_stripe_signing_secret_used_total"
+        return [REGISTRY.get_sample_value(name, {"position": str(n)}) or 0 for n in (0, 1)]
 
-    assert post(client, IGNORED, sign(IGNORED, PREVIOUS)) == 200
-    after = REGISTRY.get_sample_value("pulse_stripe_signing_secret_used_total", labels)
-    assert after == before + 1
+    before = uses()
+    for age in (0, 290, -60):  # a clock of ours that is behind, too
+        assert post(client, IGNORED, sign(IGNORED, [CURRENT, PREVIOUS][position], age)) == 200
+    assert post(client, IGNORED, sign(IGNORED, "whsec_of_somebody_else")) == 400
+
+    grown = [after - was for after, was in zip(uses(), before, strict=True)]
+    assert grown == [3.0 if n == position else 0.0 for n in (0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
     from services.billing_webhooks.tests.rig import Billing
+    from tests.parts import Postgres
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
@@ -26,6 +29,11 @@ def give(billing: Billing, tenant: UUID, messages: int, *, days_ago: int = 0) ->
         "INSERT INTO telemetry (tenant_id, device_id, ts, message_id, metrics, received_at)"
         " SELECT %s, %s, %s::timestamptz, gen_random_uuid(), '{}', now() FROM generate_series(1, %s)",
         [tenant, device, billing.clock() - timedelta(days=days_ago), messages],
+    )
+    billing.superuser.execute(
+        "INSERT INTO device_last_state (tenant_id, device_id, last_seen_at, ts, metrics)"
+        " VALUES (%s, %s, now(), %s, '{}')",
+        [tenant, device, billing.clock() - timedelta(days=days_ago)],
     )
 
 
@@ -137,6 +145,65 @@ async def test_devices_that_sent_are_counted_once_a_month(billing: Billing) -> N
         await billing.parts.metering.run_once()
 
     assert metered(billing, customer, "pulse_device_months") == ["2"]
+
+
+async def test_a_device_whose_readings_of_last_month_come_late_counts_for_it(
+    billing: Billing,
+) -> None:
+    tenant, customer, _ = await billing.make_subscriber()
+    billing.clock.now = billing.clock.now.replace(day=1, hour=12)
+    give(billing, tenant, 1, days_ago=1)
+    # Its newest reading is of this month already.
+    billing.superuser.execute(
+        "UPDATE device_last_state SET ts = %s WHERE tenant_id = %s", [billing.clock(), tenant]
+    )
+
+    await billing.parts.metering.run_once()
+
+    assert metered(billing, customer, "pulse_device_months") == ["1", "1"]
+
+
+async def test_what_was_counted_stays_counted_though_the_next_count_fails(
+    billing: Billing, postgres: Postgres
+) -> None:
+    tenant, _, _ = await billing.make_subscriber()
+    give(billing, tenant, 3)
+    counted = "SELECT amount FROM billing_usage WHERE tenant_id = %s AND metric = 'messages'"
+
+    with psycopg.connect(postgres.superuser) as other:
+        other.execute("LOCK TABLE device_last_state")
+        task = asyncio.create_task(billing.parts.metering.run_once())
+        async with asyncio.timeout(10):
+            while not billing.all(counted, tenant):  # noqa: ASYNC110 -- another process
+                await asyncio.sleep(0.02)
+        task.cancel()
+
+    assert billing.all(counted, tenant) == [(3,)]
+
+
+@pytest.mark.parametrize("held", [10, 20])
+async def test_each_threshold_of_devices_is_told_once_for_each_limit(
+    billing: Billing, held: int
+) -> None:
+    tenant, _, _ = await billing.make_subscriber()
+    billing.superuser.execute(
+        "UPDATE billing_entitlements SET devices = %s WHERE tenant_id = %s", [held, tenant]
+    )
+    billing.superuser.execute(
+        "INSERT INTO billing_overrides (tenant_id, override_id, limit_name, amount, reason, created_by)"
+        " VALUES (%s, gen_random_uuid(), 'devices', %s, 'test', 'test')",
+        [tenant, held],
+    )
+    told = []
+    for more in (5, 3, 2):
+        for _ in range(more * held // 10):
+            give(billing, tenant, 0)
+        for _ in range(2):
+            await billing.parts.metering.run_once()
+        told.append([kind for kind in billing.notices(tenant) if "devices" in kind])
+
+    names = [f"usage_devices_{percent}" for percent in (50, 80, 100)]
+    assert told == [names[:1], names[:2], names]
 
 
 async def test_each_threshold_is_told_once(billing: Billing) -> None:

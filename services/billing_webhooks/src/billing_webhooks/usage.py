@@ -15,12 +15,13 @@ from pulse_common.identity import TenantId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
     from datetime import date
 
     from billing_webhooks.entitling import Entitling
     from billing_webhooks.stripe_api import StripeApi
     from pulse_common.clock import Clock
-    from pulse_common.tenancy import Database, Row, TenantTx
+    from pulse_common.tenancy import Database, Row, TenantTx, Tx
 
 log = structlog.get_logger(__name__)
 COUNT_AGAIN = timedelta(days=2)
@@ -59,18 +60,27 @@ class Metering:
             pass
 
     async def _count(self, now: datetime) -> bool:
-        """Only one replica counts at a time."""
-        async with self.db.service_connection("pulse_billing") as tx:
-            if not await usage_store.try_lock(tx, "usage"):
+        """Only one replica counts at a time; each count is kept, whatever becomes of the next one."""
+        start = now.replace(hour=0, minute=0, second=0, microsecond=0) - COUNT_AGAIN
+        async with self.db.service_connection("pulse_billing") as lock:
+            if not await usage_store.try_lock(lock, "usage"):
                 return False
-            start = now.replace(hour=0, minute=0, second=0, microsecond=0) - COUNT_AGAIN
-            await usage_store.count_messages(tx, start)
-            # On the first of a month the last one may still grow.
-            for month in sorted({month_of(start), month_of(now)}):
-                await usage_store.count_device_months(tx, month)
+            async with self._own() as tx:
+                await usage_store.count_messages(tx, start)
+            await usage_store.stay(lock)
+            async with self._own() as tx:
+                await usage_store.count_device_months(tx, month_of(now))
+            if month_of(start) != month_of(now):  # the last month may still grow
+                await usage_store.stay(lock)
+                async with self._own() as tx:
+                    await usage_store.count_device_months_by_readings(tx, month_of(start))
             if self.api is not None:
-                await usage_store.prepare_meter_events(tx, now.date())
+                async with self._own() as tx:
+                    await usage_store.prepare_meter_events(tx, now.date())
         return True
+
+    def _own(self) -> AbstractAsyncContextManager[Tx]:
+        return self.db.service_connection("pulse_billing")
 
     async def _tell(self, tx: TenantTx, month: date) -> None:
         held = await entitlements.load(tx)
@@ -85,7 +95,7 @@ class Metering:
 
     async def _send_one(self, api: StripeApi, now: datetime) -> bool:
         async with self.db.service_connection("pulse_billing") as tx:
-            due = await usage_store.next_meter_event(tx, now - TRY_AGAIN)
+            due = await usage_store.next_meter_event(tx, now.date(), now - TRY_AGAIN)
             if due is None:
                 return False
             outcome = "metered" if await self._send(api, due) else "refused"

@@ -44,7 +44,27 @@ async def count_messages(tx: Tx, since: datetime) -> int:
 
 
 async def count_device_months(tx: Tx, month: date) -> int:
-    """Count the devices that sent anything in the month of ``month``."""
+    """Count the devices that have sent anything in ``month``, which is not over: by the newest reading of each.
+
+    A month's readings are too many to be looked at again and again.
+    """
+    return await tx.execute(
+        """
+        INSERT INTO billing_usage AS held (tenant_id, metric, day, amount)
+        SELECT tenant_id, 'device_months', %(month)s::date, count(*)
+          FROM device_last_state
+         WHERE ts >= %(month)s::timestamp AT TIME ZONE 'UTC'
+           AND tenant_id IN (SELECT t.tenant_id FROM tenants t)
+         GROUP BY 1
+        ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = excluded.amount
+         WHERE excluded.amount > held.amount
+        """,
+        {"month": month},
+    )
+
+
+async def count_device_months_by_readings(tx: Tx, month: date) -> int:
+    """Count the devices that sent anything in a month that is over: its late ones have no newest reading there."""
     return await tx.execute(
         """
         INSERT INTO billing_usage AS held (tenant_id, metric, day, amount)
@@ -87,20 +107,20 @@ async def prepare_meter_events(tx: Tx, today: date) -> int:
     )
 
 
-async def next_meter_event(tx: Tx, refused_before: datetime) -> Row | None:
+async def next_meter_event(tx: Tx, today: date, refused_before: datetime) -> Row | None:
     """Take one that was not sent; other replicas take others.  Stripe takes none older than 35 days."""
     return await tx.one_or_none(
         """
         SELECT m.tenant_id, m.identifier, m.metric, m.day, m.amount, m.created_at, c.customer_id
           FROM billing_meter_events m
           JOIN billing_customers c ON c.tenant_id = m.tenant_id
-         WHERE m.sent_at IS NULL AND c.deleted_at IS NULL AND m.day > (now() AT TIME ZONE 'UTC')::date - 35
+         WHERE m.sent_at IS NULL AND c.deleted_at IS NULL AND m.day > %(today)s - 35
            AND (m.refused_at IS NULL OR m.refused_at <= %(refused_before)s)
          ORDER BY m.created_at
          LIMIT 1
            FOR UPDATE OF m SKIP LOCKED
         """,
-        {"refused_before": refused_before},
+        {"today": today, "refused_before": refused_before},
     )
 
 
