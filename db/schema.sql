@@ -49,7 +49,7 @@ BEGIN
         RETURNING d.* INTO offer;
         carried := FOUND;
         IF carried AND arrival.status = 'accepted' THEN
-            UPDATE public.devices SET status = 'disabled', version = version + 1
+            UPDATE public.devices SET status = 'disabled', given_away = true, version = version + 1
              WHERE tenant_id = offer.tenant_id AND device_id = offer.device_id;
             UPDATE public.enrolment_tokens SET expires_at = least(expires_at, now())
              WHERE tenant_id = offer.tenant_id AND device_id = offer.device_id AND used_at IS NULL;
@@ -1148,6 +1148,7 @@ CREATE TABLE public.devices (
     version integer DEFAULT 1 NOT NULL,
     tokens_allowed boolean DEFAULT false NOT NULL,
     profile_id uuid,
+    given_away boolean DEFAULT false NOT NULL,
     CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
     CONSTRAINT devices_status_check CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
 );
@@ -3490,6 +3491,8 @@ GRANT SELECT(tokens_allowed) ON TABLE public.devices TO pulse_authz;
 
 GRANT SELECT(profile_id) ON TABLE public.devices TO pulse_authz;
 GRANT SELECT(profile_id) ON TABLE public.devices TO pulse_ingest;
+
+GRANT SELECT(given_away) ON TABLE public.devices TO pulse_billing;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.enrolment_profiles TO pulse_app;
 GRANT SELECT ON TABLE public.enrolment_profiles TO pulse_operator_data;

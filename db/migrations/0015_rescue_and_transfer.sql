@@ -27,6 +27,10 @@ CREATE TABLE device_rescues (
 );
 CREATE UNIQUE INDEX device_rescues_open ON device_rescues (tenant_id, device_id) WHERE status = 'open';
 
+-- What was given away stays for its history alone, and counts in nobody's plan.
+ALTER TABLE devices ADD COLUMN given_away boolean NOT NULL DEFAULT false;
+GRANT SELECT (given_away) ON devices TO pulse_billing;
+
 -- Transfer, the giving side.  `offered_to` need not exist: an offer tells nobody who is there.
 CREATE TABLE device_transfers (
     tenant_id   uuid        NOT NULL,
@@ -179,7 +183,7 @@ BEGIN
         RETURNING d.* INTO offer;
         carried := FOUND;
         IF carried AND arrival.status = 'accepted' THEN
-            UPDATE public.devices SET status = 'disabled', version = version + 1
+            UPDATE public.devices SET status = 'disabled', given_away = true, version = version + 1
              WHERE tenant_id = offer.tenant_id AND device_id = offer.device_id;
             UPDATE public.enrolment_tokens SET expires_at = least(expires_at, now())
              WHERE tenant_id = offer.tenant_id AND device_id = offer.device_id AND used_at IS NULL;

@@ -268,6 +268,26 @@ async def test_a_full_plan_takes_nothing_and_the_giver_keeps_the_device(rig: Rig
     assert rig.fetch("SELECT status FROM devices WHERE device_id = %s", device) == [("active",)]
 
 
+async def test_a_device_given_away_leaves_its_place_in_the_givers_plan(rig: Rig) -> None:
+    giver, taker = rig.tenant(), rig.tenant()
+    device = rig.device(giver)
+    rig.rows.execute(
+        "INSERT INTO billing_entitlements (tenant_id, version, plan_id, access, devices, hard_limits, features, cause,"
+        " applied_at) VALUES (%s, 1, 'unlimited', 'full', 1, true, '{}', 'test', now())",
+        [giver],
+    )
+    create = rig.transfers.enrolment.create_device
+    transfer = await rig.offer(giver, device, taker)
+    with pytest.raises(LimitReached):
+        await create(giver, "One too many", ALICE)
+    await rig.accept(taker, transfer)
+
+    await create(giver, "In its place", ALICE)
+
+    with pytest.raises(LimitReached):
+        await create(giver, "One too many", ALICE)
+
+
 async def test_a_suspended_tenant_takes_nothing(rig: Rig) -> None:
     giver, taker = rig.tenant(), rig.tenant()
     transfer = await rig.offer(giver, rig.device(giver), taker)

@@ -59,9 +59,9 @@ async def find_tenant(tx: Tx, tenant_id: UUID) -> Tenant | None:
 
 
 async def count_devices(tx: TenantTx) -> int:
-    """Count what the plan's limit counts: every device that is there, disabled ones too."""
+    """Count what the plan's limit counts: every device that is there, disabled ones too, but for those given away."""
     row = await tx.one(
-        "SELECT count(*) AS devices FROM devices WHERE tenant_id = %(tenant)s",
+        "SELECT count(*) AS devices FROM devices WHERE tenant_id = %(tenant)s AND NOT given_away",
         {"tenant": tx.tenant},
     )
     return int(row["devices"])
