@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
+import dataclasses
+import functools
 import json
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 from uuid import UUID, uuid4
 
 import pytest
 from services.delivery_worker.tests.conftest import Engine, messages, running, until_true, waiting
 from services.delivery_worker.tests.endpoints import Endpoint, serving
 from standardwebhooks import Webhook, WebhookVerificationError
+from structlog.testing import capture_logs
 
 from delivery_worker import domain
 from pulse_common import delivery_events as calls
-from pulse_common.errors import Conflict, LimitReached, Malformed, NotFound, Stale
+from pulse_common.errors import Conflict, LimitReached, Malformed, NotFound, Stale, Unavailable
+from pulse_common.messaging import Done
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import psycopg
     from tests.parts import Nats, Postgres
+
+    from pulse_common.identity import TenantId
+    from pulse_common.tenancy import Database, TenantTx
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
@@ -217,6 +229,126 @@ async def test_route_that_fails_for_days_is_told_and_then_disabled(
         assert len({key for _, key in mailed}) == 2
 
 
+async def test_route_that_nothing_reaches_as_the_days_go_by_is_told_once_and_then_disabled(
+    engine: Engine, superuser: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "BREAKER_FAILURES", 1000)
+
+    def state() -> tuple[object, ...] | None:
+        query = "SELECT status, failing_since IS NOT NULL FROM routes WHERE route_id = %s"
+        return superuser.execute(query, [made.route_id]).fetchone()
+
+    def has_attempts(count: int) -> bool:
+        query = "SELECT 1 FROM delivery_attempts WHERE route_id = %s AND event_type = 'telemetry'"
+        return len(superuser.execute(query, [made.route_id]).fetchall()) >= count
+
+    async with serving() as endpoint:
+        made = await engine.route(endpoint.url)
+        endpoint.status = 500
+        for number, days in enumerate([0.0, 0.9, 1.1, 2.9], 1):
+            engine.clock.ahead = timedelta(days=days)
+            engine.handlers.routes.changed(engine.tenant)
+            await engine.publish(uuid4(), n=number)
+            await until_true(functools.partial(has_attempts, number))
+            assert state() == ("active", True)
+        engine.clock.ahead = timedelta(days=3, minutes=1)
+        engine.handlers.routes.changed(engine.tenant)
+        await engine.publish(uuid4(), n=5)
+        await until_true(lambda: state() == ("disabled", True))
+
+        assert told(superuser, engine.tenant) == ["failing", "disabled"]
+        endpoint.status = 200
+        await engine.handlers.resume(engine.act(calls.ResumeRouteRequest, made.route_id))
+        assert state() == ("active", False)
+
+
+async def test_endpoint_that_is_gone_is_asked_no_more_and_its_tenant_is_told(
+    engine: Engine, superuser: psycopg.Connection
+) -> None:
+    async with serving() as endpoint:
+        made = await engine.route(endpoint.url)
+        endpoint.status = 410
+        await engine.publish(uuid4(), n=1)
+        query = "SELECT status FROM routes WHERE route_id = %s"
+        await until_true(
+            lambda: superuser.execute(query, [made.route_id]).fetchone() == ("disabled",)
+        )
+        engine.handlers.routes.changed(engine.tenant)
+        asked = len(messages(endpoint))
+        await engine.publish(uuid4(), n=2)
+        await until_true(lambda: waiting(engine, made.route_id))
+
+        assert told(superuser, engine.tenant) == ["gone"]
+        assert len(messages(endpoint)) == asked
+
+
+def told(superuser: psycopg.Connection, tenant: UUID) -> list[str]:
+    query = (
+        "SELECT payload->>'kind' FROM outbox WHERE tenant_id = %s AND subject LIKE '%%route_troubled'"
+        " ORDER BY position"
+    )
+    return [row[0] for row in superuser.execute(query, [tenant]).fetchall()]
+
+
+async def test_endpoint_is_called_once_though_our_database_is_away_when_it_answers(
+    engine: Engine, superuser: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("delivery_worker.attempts.AWAY_SECONDS", 0.2)
+    away = [True]
+
+    @contextlib.asynccontextmanager
+    async def connection(tenant: TenantId) -> AsyncIterator[TenantTx]:
+        if away[0]:
+            raise Unavailable("the database is away")
+        async with engine.db.tenant_connection(tenant) as tx:
+            yield tx
+
+    async with serving() as endpoint:
+        made = await engine.route(endpoint.url)
+        attempts = engine.handlers.attempts
+        route = await engine.handlers.routes.find(engine.tenant, made.route_id)
+        assert route is not None
+        shut = dataclasses.replace(
+            attempts, db=cast("Database", SimpleNamespace(tenant_connection=connection))
+        )
+        delivery = calls.Delivery(
+            tenant_id=engine.tenant,
+            route_id=made.route_id,
+            delivery_id="msg_1",
+            event_type="telemetry",
+            device_id=None,
+            body="{}",
+        )
+        tried = await shut.send(route, delivery, 1)
+        settling = asyncio.create_task(shut.settle(route, tried))
+        await asyncio.sleep(0.5)
+        assert not settling.done()
+        away[0] = False
+
+        assert await settling == Done()
+        assert len(messages(endpoint)) == 1
+        query = "SELECT delivered FROM delivery_attempts WHERE delivery_id = 'msg_1'"
+        assert superuser.execute(query).fetchall() == [(True,)]
+
+
+async def test_each_attempt_is_one_log_line_without_the_address_the_body_or_a_secret(
+    engine: Engine,
+) -> None:
+    async with serving() as endpoint:
+        with capture_logs() as lines:
+            made = await engine.route(f"{endpoint.url}?token=hush")
+            endpoint.status = 500
+            endpoint.body = b"a secret of theirs"
+            await engine.handlers.test(engine.act(calls.TestRouteRequest, made.route_id))
+
+        attempted = [line for line in lines if line["event"] == "delivery_attempted"]
+        assert [line["event_type"] for line in attempted] == ["webhook.verification", "test"]
+        assert [line["stage"] for line in attempted] == ["after", "after"]
+        assert made.secret is not None
+        for hidden in ("hush", "secret of theirs", made.secret, "v1,"):
+            assert hidden not in str(lines)
+
+
 async def test_paused_route_collects_and_delivers_when_it_is_resumed(engine: Engine) -> None:
     async with serving() as endpoint:
         made = await engine.route(endpoint.url)
@@ -243,23 +375,6 @@ async def test_hanging_neighbour_delays_nobody(engine: Engine) -> None:
 
         assert time.monotonic() - began < 5
         assert 1 <= len(messages(hanging)) <= 4
-
-
-async def test_ordered_route_holds_what_comes_after_a_failure(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(domain, "RETRY_SECONDS", (0.5,) * 7)
-    async with serving() as endpoint:
-        await engine.route(endpoint.url, ordered=True)
-        endpoint.status = 503
-        for number in range(5):
-            await engine.publish(uuid4(), n=number)
-        await until_true(lambda: len(messages(endpoint)) >= 2)
-        endpoint.status = 200
-        await until_true(lambda: len({m.headers["webhook-id"] for m in messages(endpoint)}) == 5)
-
-        seen = [json.loads(got.body)["data"]["metrics"]["n"] for got in messages(endpoint)]
-        assert seen == sorted(seen)
 
 
 async def test_two_replicas_share_a_lane_and_a_lost_one_loses_nothing(

@@ -65,12 +65,12 @@ def delivery_subject(tenant_id: UUID, route_id: UUID) -> str:
 
 
 class RouteTroubled(Event):
-    """A route has failed for a day, was disabled for it, or had no room for more: its tenant should look."""
+    """A route has failed for a day, was disabled for it or by 410 Gone, or had no room: its tenant should look."""
 
     subject = "pulse.events.delivery.route_troubled"
     route_id: UUID
     name: str
-    kind: Literal["failing", "disabled", "full"]
+    kind: Literal["failing", "disabled", "gone", "full"]
     since: datetime
 
 

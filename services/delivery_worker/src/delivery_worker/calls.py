@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
 import httpcore2
@@ -15,7 +19,7 @@ from delivery_worker.sockets import DnsResolver, GuardedNetwork
 from delivery_worker.targets import Rules, TargetRefused, read_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from delivery_worker.sockets import Resolver
 
@@ -25,6 +29,7 @@ Stage = Literal["before", "during", "after"]
 MOST_SHOWN_BYTES = 1024
 MOST_READ_BYTES = 16 * 1024
 _GOOD = range(200, 300)
+_SECONDS = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +41,17 @@ class Attempt:
     status: int | None = None
     error: str | None = None
     body: str = ""
+    asked_to_wait: float | None = None
+    """Seconds that the endpoint named in Retry-After; whoever uses it bounds it."""
 
     @property
     def delivered(self) -> bool:
         return self.error is None
+
+    @property
+    def is_gone(self) -> bool:
+        """The endpoint wants nothing more, ever (Standard Webhooks: stop sending)."""
+        return self.status == HTTPStatus.GONE
 
 
 class Caller:
@@ -64,10 +76,11 @@ class Caller:
         stage: Stage = "before"
         status: int | None = None
         shown = ""
+        wait: float | None = None
         error: str | None
         try:
             async with asyncio.timeout(seconds):
-                status, read = await self._post(url, headers, body)
+                status, read, wait = await self._post(url, headers, body)
             stage = "after"
             shown = _shown(read)
             error = None if status in _GOOD else f"the endpoint answered {status}"
@@ -90,9 +103,12 @@ class Caller:
             status=status,
             error=error,
             body=shown,
+            asked_to_wait=wait,
         )
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+    async def _post(
+        self, url: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, bytes, float | None]:
         target = read_target(url, self._rules)
         whole = httpcore2.URL(
             scheme=target.scheme.encode(),
@@ -119,7 +135,22 @@ class Caller:
                 # Leaving early closes the connection: an endless answer ends here.
                 if len(read) >= MOST_READ_BYTES:
                     break
-            return response.status, bytes(read[:MOST_SHOWN_BYTES])
+            wait = _asked_to_wait(response.headers)
+            return response.status, bytes(read[:MOST_SHOWN_BYTES]), wait
+
+
+def _asked_to_wait(headers: Sequence[tuple[bytes, bytes]]) -> float | None:
+    """Return what Retry-After says (RFC 9110, 10.2.3), in seconds from now; None when nothing can be read."""
+    said = next((value for name, value in headers if name.lower() == b"retry-after"), b"")
+    text = said.decode("latin-1").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    known = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, known.timestamp() - time.time())
 
 
 def _shown(read: bytes) -> str:

@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from delivery_worker.calls import Attempt
     from pulse_common.delivery_events import RouteStatus
 
 #: After the first attempt; each with up to a fifth of jitter either way.  27.6 hours in all.
 RETRY_SECONDS: Final = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
 MOST_ATTEMPTS: Final = len(RETRY_SECONDS) + 1
 JITTER: Final = 0.2
+LONGEST_ASKED_SECONDS: Final = 36_000.0
+#: What an ordered route puts aside: of one device, and in all.
+MOST_HELD_OF_DEVICE: Final = 1000
+MOST_HELD: Final = 5000
 TOLD_AFTER: Final = timedelta(days=1)
 DISABLED_AFTER: Final = timedelta(days=3)
 SECRET_OVERLAP: Final = timedelta(hours=24)
@@ -76,11 +81,17 @@ def delivery_id_of(route: UUID, subject: str, data: bytes) -> str:
     return f"msg_{hashlib.sha256(f'{route} {subject} '.encode() + data).hexdigest()[:40]}"
 
 
-def retry_after(attempts: int, uniform: Callable[[float, float], float]) -> float | None:
-    """Return how long to wait after ``attempts`` failed ones; None when that was the last."""
+def retry_after(
+    attempts: int, uniform: Callable[[float, float], float], asked: float | None = None
+) -> float | None:
+    """Return how long to wait after ``attempts`` failed ones; None when that was the last.
+
+    What the endpoint ``asked`` for may make it longer, up to the schedule's longest wait, and never shorter.
+    """
     if attempts >= MOST_ATTEMPTS:
         return None
-    return RETRY_SECONDS[attempts - 1] * uniform(1 - JITTER, 1 + JITTER)
+    planned = RETRY_SECONDS[attempts - 1] * uniform(1 - JITTER, 1 + JITTER)
+    return max(planned, min(asked or 0.0, LONGEST_ASKED_SECONDS))
 
 
 def echoes(body: str, challenge: str) -> bool:
@@ -103,6 +114,12 @@ class Breaker:
     def is_trying(self) -> bool:
         """One call at a time, as long as the last ones failed."""
         return self.failures >= BREAKER_FAILURES
+
+    def heed(self, now: float, made: Attempt) -> None:
+        """Learn of an attempt; an endpoint that asks for rest gets as much as the breaker gives at most."""
+        self.note(now, delivered=made.delivered)
+        asked = 0.0 if made.delivered else made.asked_to_wait or 0.0
+        self.closed_at = max(self.closed_at, now + min(asked, BREAKER_SECONDS[-1]))
 
     def note(self, now: float, *, delivered: bool) -> None:
         if delivered:

@@ -103,9 +103,11 @@ class Handlers:
         owned = made.delivered and echoes(made.body, challenge)
         if owned:
             async with self._tenant(asked) as tx:
-                await store.set_status(tx, route, "active", ["unverified"])
-                await audit_store.begin(tx, await self._find(tx, asked))
-                await self._record(tx, asked, "route.change", {"status": "active"})
+                if await store.set_status(tx, route, "active", ["unverified"]):
+                    await audit_store.begin(tx, await self._find(tx, asked))
+                    await self._record(tx, asked, "route.change", {"status": "active"})
+                elif (await self._find(tx, asked)).status == "unverified":
+                    raise Conflict("the address has changed meanwhile: send the challenge again")
             self.routes.changed(asked.tenant_id)
         reply = _attempt(made)
         if made.delivered and not owned:
@@ -192,10 +194,10 @@ class Handlers:
             device_id=None,
             body=json.dumps(body),
         )
-        made = await self.attempts.send(route, delivery)
+        tried = await self.attempts.send(route, delivery, 1)
         async with self.db.tenant_connection(TenantId(route.tenant_id)) as tx:
-            await self.attempts.keep(tx, delivery, 1, at, made)
-        return made
+            await self.attempts.keep(tx, tried)
+        return tried.made
 
     def _check(self, wanted: calls.RouteWanted) -> None:
         unknown = set(wanted.event_types) - set(calls.EVENT_TYPES)

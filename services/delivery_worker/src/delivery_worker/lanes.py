@@ -2,7 +2,8 @@
 
 A lane is a durable consumer of the work queue on its route's subject; replicas with the same lane share it.  What is
 tried again later stays in the stream with its delay, so a crash loses neither the message nor its turn.  An ordered
-lane has one message under way at a time, retries included: the next one waits until it is delivered or dead.
+lane has one message under way at a time, over all replicas; one that fails is put aside, and what comes after it from
+its device (``held``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -20,7 +22,9 @@ import structlog
 from nats.js.api import AckPolicy, ConsumerConfig
 from pydantic import ValidationError
 
+from delivery_worker import held_store
 from delivery_worker.domain import Breaker
+from delivery_worker.held import Held
 from pulse_common import events
 from pulse_common.bus import MOST_WAITING
 from pulse_common.delivery_events import Delivery, delivery_subject
@@ -29,7 +33,7 @@ from pulse_common.messaging import Done, Later
 from pulse_common.pulling import Ended, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from nats.aio.msg import Msg
 
@@ -57,7 +61,8 @@ class Lane:
     bus: Bus
     routes: KnownRoutes
     attempts: Attempts
-    breaker: Breaker = field(default_factory=Breaker)
+    held: Held
+    breaker: Breaker
     under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -66,11 +71,12 @@ class Lane:
 
     async def run(self) -> None:
         """Deliver until nothing is left; trouble of the bus is waited out."""
+        holding = asyncio.create_task(self.held.run())
         try:
             while not await self._serve():  # noqa: ASYNC110 -- a pause between tries, no flag
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            await self._stop()
+            await end([*self.under_way, holding])
 
     async def _serve(self) -> bool:
         """Subscribe and deliver; true once the lane is empty, false when it should be subscribed anew."""
@@ -99,6 +105,8 @@ class Lane:
                 task.add_done_callback(self.under_way.discard)
 
     async def _is_empty(self) -> bool:
+        if await self.held.count():
+            return False
         info = await self.bus.jetstream.consumer_info(events.STREAM_DELIVERY, self.consumer)
         return not info.num_pending and not info.num_ack_pending
 
@@ -139,8 +147,7 @@ class Lane:
                 return Done()
             if not route.is_delivering:
                 return Later(LOOK_SECONDS, "the route was paused")
-            number = message.metadata.num_delivered or 1
-            delivered, outcome = await self.attempts.deliver(route, delivery, number)
+            return await self._try(route, delivery, message)
         except ValidationError:
             log.warning("delivery_unreadable", route_id=str(self.route_id))
             return Done()
@@ -149,8 +156,15 @@ class Lane:
         except Exception:
             log.exception("delivery_crashed", route_id=str(self.route_id))
             return Later(CRASH_SECONDS, "delivery crashed")
-        self.breaker.note(time.monotonic(), delivered=delivered)
-        return outcome
+
+    async def _try(self, route: Route, delivery: Delivery, message: Msg) -> Done | Later:
+        if route.ordered:
+            async with _kept_ours(message):
+                return await self.held.take(route, delivery)
+        tried = await self.attempts.send(route, delivery, message.metadata.num_delivered or 1)
+        self.breaker.heed(time.monotonic(), tried.made)
+        async with _kept_ours(message):
+            return await self.attempts.settle(route, tried)
 
     async def _settle(self, message: Msg, outcome: Done | Later) -> None:
         if isinstance(outcome, Done):
@@ -169,8 +183,22 @@ class Lane:
         )
         await self.bus.jetstream.add_consumer(events.STREAM_DELIVERY, wanted)
 
-    async def _stop(self) -> None:
-        await end(self.under_way)
+
+@contextlib.asynccontextmanager
+async def _kept_ours(message: Msg) -> AsyncIterator[None]:
+    """Say now and then that a message is still worked on, as long as our database is away."""
+
+    async def say_so() -> None:
+        while True:
+            await asyncio.sleep(ACK_WAIT_SECONDS / 4)
+            with contextlib.suppress(*_TROUBLE):
+                await message.in_progress()
+
+    saying = asyncio.create_task(say_so())
+    try:
+        yield
+    finally:
+        await end([saying])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,21 +209,30 @@ class Lanes:
     routes: KnownRoutes
     attempts: Attempts
     _open: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
-    _waiting: dict[UUID, int] = field(default_factory=dict)
+    _waiting: Counter[UUID] = field(default_factory=Counter)
 
     def waiting_for(self, route_id: UUID) -> int:
         """Return how many messages wait for a route, those under way among them, as of the last look."""
-        return self._waiting.get(route_id, 0)
+        return self._waiting[route_id]
 
     def open(self, tenant: UUID, route_id: UUID) -> None:
         if route_id in self._open:
             return
+        breaker = Breaker()
         lane = Lane(
             tenant=tenant,
             route_id=route_id,
             bus=self.bus,
             routes=self.routes,
             attempts=self.attempts,
+            held=Held(
+                tenant=tenant,
+                route_id=route_id,
+                routes=self.routes,
+                attempts=self.attempts,
+                breaker=breaker,
+            ),
+            breaker=breaker,
         )
         task = asyncio.create_task(lane.run(), name=f"lane {route_id}")
         self._open[route_id] = task
@@ -217,11 +254,16 @@ class Lanes:
         info = await self.bus.jetstream.stream_info(
             events.STREAM_DELIVERY, subjects_filter="pulse.delivery.>"
         )
-        waiting = {}
+        waiting: Counter[UUID] = Counter()
         for subject, count in (info.state.subjects or {}).items():
             _, _, tenant, route_id = subject.split(".")
-            waiting[UUID(route_id)] = count
+            waiting[UUID(route_id)] += count
             self.open(UUID(tenant), UUID(route_id))
+        async with self.attempts.db.service_connection("pulse_delivery") as tx:
+            held = await held_store.lanes(tx)
+        for of_tenant, of_route, count in held:
+            waiting[of_route] += count
+            self.open(of_tenant, of_route)
         self._waiting = waiting
 
 

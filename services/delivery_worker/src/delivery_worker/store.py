@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from delivery_worker.domain import Route
@@ -81,7 +80,7 @@ _TOLD = """
      WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s AND failing_told_at IS NULL
 """
 _DISABLE = """
-    UPDATE routes SET status = 'disabled', version = version + 1
+    UPDATE routes SET status = 'disabled', failing_since = coalesce(failing_since, %(at)s), version = version + 1
      WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s AND status = 'active'
 """
 _BURY = """
@@ -160,7 +159,11 @@ async def keep_attempt(
 ) -> None:
     values = {
         **_of(tx, delivery),
-        **dataclasses.asdict(made),
+        "stage": made.stage,
+        "status": made.status,
+        "error": made.error,
+        "latency_ms": made.latency_ms,
+        "body": made.body,
         "attempt_id": attempt_id,
         "attempt": number,
         "at": at,
@@ -181,8 +184,8 @@ async def note_told(tx: TenantTx, route_id: UUID, at: datetime) -> bool:
     return await tx.execute(_TOLD, {**_key(tx, route_id), "at": at}) > 0
 
 
-async def disable(tx: TenantTx, route_id: UUID) -> bool:
-    return await tx.execute(_DISABLE, _key(tx, route_id)) > 0
+async def disable(tx: TenantTx, route_id: UUID, at: datetime) -> bool:
+    return await tx.execute(_DISABLE, {**_key(tx, route_id), "at": at}) > 0
 
 
 async def bury(tx: TenantTx, delivery: Delivery, attempts: int, at: datetime, reason: str) -> None:

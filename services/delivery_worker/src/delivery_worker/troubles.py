@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 _TITLES: Final = {
     "failing": "A webhook has failed for a day",
     "disabled": "A webhook was disabled",
+    "gone": "A webhook was disabled by its endpoint",
     "full": "A webhook has no room for more",
 }
 _TEXTS: Final = {
     "failing": "Nothing could be delivered since {since}. It is tried further, and disabled after three days.",
     "disabled": "Nothing could be delivered since {since}, so nothing is tried any more. What happens is collected"
     " until there is no more room: resume the route once its endpoint works.",
+    "gone": "The endpoint answered 410 Gone, which asks for nothing more, so nothing is tried any more. What happens is"
+    " collected until there is no more room: resume the route if that was a mistake, or delete it.",
     "full": "As many messages wait for it as may. What happens from now on is not delivered, and counted, until there"
     " is room again: resume the route, or mend its endpoint.",
 }

@@ -40,7 +40,7 @@ class RouteBody(Body):
     )
     ordered: bool = Field(
         default=False,
-        description="Each device's messages in their order: one at a time, retries included.",
+        description="Each device's messages in their order; one that fails holds up its own device's.",
     )
     timeout_seconds: int = Field(default=10, ge=1, le=30)
     concurrency: int = Field(default=4, ge=1, le=16)
