@@ -184,7 +184,8 @@ async def near_limits(tx: Tx, month: date) -> Sequence[UUID]:
                SELECT sum(u.amount) AS used FROM billing_usage u
                 WHERE u.tenant_id = e.tenant_id AND u.metric = 'messages'
                   AND u.day >= %(month)s::date AND u.day < %(month)s::date + interval '1 month') m ON true
-          LEFT JOIN LATERAL (SELECT count(*) AS used FROM devices d WHERE d.tenant_id = e.tenant_id AND NOT d.given_away) d ON true
+          LEFT JOIN LATERAL (
+               SELECT count(*) AS used FROM devices d WHERE d.tenant_id = e.tenant_id AND NOT d.given_away) d ON true
          WHERE m.used * 2 >= e.messages_per_month OR (d.used > 0 AND d.used * 2 >= e.devices)
         """,
         {"month": month},
