@@ -285,9 +285,12 @@ async def test_operators_ask_for_history_and_only_their_administrators_change(
 
     def bearer(role: str) -> dict[str, str]:
         token = ISSUER.token(tenant_id=..., realm_access={"roles": [role]})
-        return {"authorization": f"Bearer {token}"}
+        return {"authorization": f"Bearer {token}", "operator-reason": "ticket%2012"}
 
     assert (await alice.get(f"{root}/tenants/{acme}")).status_code == 403
+    silent = {**bearer("operator"), "operator-reason": ""}
+    assert (await browser.get(f"{root}/tenants/{acme}", headers=silent)).status_code == 400
+    assert heard == []
     read = await browser.get(f"{root}/tenants/{acme}", headers=bearer("operator"))
     refused = await browser.post(
         f"{root}/stripe-events/evt_1/replay", json={"reason": "x"}, headers=bearer("operator")
@@ -300,3 +303,7 @@ async def test_operators_ask_for_history_and_only_their_administrators_change(
     assert refused.status_code == 403
     assert (replayed.status_code, replayed.json()) == (200, {"outcome": "handled"})
     assert len(heard) == 2
+    looks = (await alice.get("/api/v2/access")).json()["accesses"]
+    assert [(look["purpose"], look["reason"]) for look in looks] == [
+        ("read a tenant's bills", "ticket 12")
+    ]

@@ -96,6 +96,11 @@ async def test_page_shows_the_subscription_its_events_and_each_limit_with_the_ev
     asked = billing.asked[0]
     assert isinstance(asked, events.BillingHistoryRequest)
     assert asked.tenant_id == acme
+    told = rig.superuser.execute(
+        "SELECT reason, details ->> 'purpose' FROM audit_log WHERE tenant_id = %s AND action = 'operator.read'",
+        [acme],
+    ).fetchall()
+    assert told == [("ticket 12", "read a tenant's bills")]
 
 
 async def test_an_event_is_handled_again_for_the_reason_that_was_given(

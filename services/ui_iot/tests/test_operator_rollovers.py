@@ -103,6 +103,11 @@ async def test_page_shows_how_far_it_is_and_what_the_next_step_waits_for(rig: Ri
         assert said in page.text
     assert 'data-testid="step"' not in page.text, "an operator reads"
     assert 'data-testid="plan"' not in page.text
+    looked = rig.superuser.execute(
+        "SELECT DISTINCT reason FROM audit_log WHERE action = 'operator.read'"
+        " AND details ->> 'purpose' = 'look at the authorities'"
+    ).fetchall()
+    assert looked == [("ticket 12",)]
 
 
 async def test_operator_admin_takes_steps_on_the_page_with_name_and_reason(

@@ -10,8 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from starlette.responses import Response
 
 from pulse_common import events
-from pulse_common.http import Endpoint, read_model
-from pulse_common.identity import OPERATOR_ROLES, Role
+from pulse_common.http import read_model
+from pulse_common.identity import OPERATOR_ROLES, Role, TenantId
 from pulse_common.ids import parse_id
 from ui_iot.operations import Operation
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from pulse_common.bus import Bus
     from pulse_common.identity import Principal
+    from ui_iot.operator_who import Reasons
+    from ui_iot.operators import Operators
 
 ROOT = "/api/v2/operator/billing"
 READERS: frozenset[str] = frozenset(OPERATOR_ROLES)
 WRITERS: frozenset[str] = frozenset({Role.OPERATOR_ADMIN})
+LOOK = "read a tenant's bills"
 SECONDS = 20.0
 RECONCILE_SECONDS = 55.0
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -49,9 +52,13 @@ class HistoryAnswer(events.BillingHistoryReply):
 @dataclass(frozen=True, slots=True)
 class BillingApi:
     bus: Bus
+    operators: Operators
+    reasons: Reasons
 
     async def history(self, request: Request, principal: Principal) -> Response:
-        asked = events.BillingHistoryRequest(tenant_id=_tenant(request), actor_id=principal.subject)
+        who, tenant = self.reasons.of_program(request, principal), _tenant(request)
+        await self.operators.note(who, LOOK, TenantId(tenant))
+        asked = events.BillingHistoryRequest(tenant_id=tenant, actor_id=who.id)
         return _json(await self.bus.call(asked, HistoryAnswer, seconds=SECONDS))
 
     async def replay(self, request: Request, principal: Principal) -> Response:
@@ -78,10 +85,6 @@ class BillingApi:
     async def reconcile(self, _: Request, principal: Principal) -> Response:
         asked = events.ReconcileRequest(actor_id=principal.subject)
         return _json(await self.bus.call(asked, events.ReconcileReply, seconds=RECONCILE_SECONDS))
-
-
-def endpoints(bus: Bus) -> list[Endpoint]:
-    return [operation.endpoint() for operation in operations(BillingApi(bus))]
 
 
 def operations(api: BillingApi) -> list[Operation]:

@@ -12,9 +12,9 @@ from starlette.responses import RedirectResponse, Response
 from pulse_common import events
 from pulse_common.errors import Malformed
 from pulse_common.http import Endpoint, Guarded
-from pulse_common.identity import Role
+from pulse_common.identity import Role, TenantId
 from ui_iot import rendering
-from ui_iot.billing_api import READERS, SECONDS, WRITERS
+from ui_iot.billing_api import LOOK, READERS, SECONDS, WRITERS
 from ui_iot.billing_pages import WORDS
 from ui_iot.forms import read_form
 from ui_iot.operator_api import CONSOLE, tenant_id
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pulse_common.bus import Bus
     from pulse_common.identity import Principal
     from ui_iot.operator_pages import OperatorPages
-    from ui_iot.operators import Operator
+    from ui_iot.operators import Operator, Operators
 
 PAGE = "/operator/tenants/{tenant_id}/billing"
 _EVENT_ID: Final = re.compile(r"evt_[A-Za-z0-9_]{1,250}")
@@ -43,9 +43,11 @@ OUTCOMES: Final = {
 @dataclass(frozen=True, slots=True)
 class OperatorBilling:
     bus: Bus
+    operators: Operators
 
     async def show(self, request: Request, principal: Principal, who: Operator) -> Response:
         tenant = tenant_id(request)
+        await self.operators.note(who, LOOK, TenantId(tenant))
         asked = events.BillingHistoryRequest(tenant_id=tenant, actor_id=who.id)
         found = await self.bus.call(asked, events.BillingHistoryReply, seconds=SECONDS)
         replayed, outcome = (request.query_params.get(name, "") for name in ("event", "outcome"))
@@ -72,9 +74,9 @@ class OperatorBilling:
         return RedirectResponse(f"{CONSOLE}/{tenant}/billing?{query}", 303)
 
 
-def endpoints(bus: Bus, pages: OperatorPages) -> list[Endpoint]:
+def endpoints(bus: Bus, operators: Operators, pages: OperatorPages) -> list[Endpoint]:
     """Make the routes; ``pages`` asks for a reason, and for a recent log-in before a change."""
-    billing = OperatorBilling(bus)
+    billing = OperatorBilling(bus, operators)
     return [
         Guarded(method="GET", path=PAGE, roles=READERS, handler=pages.reading(billing.show)),
         Guarded(

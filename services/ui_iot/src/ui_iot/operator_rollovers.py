@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ui_iot.callers import Callers
     from ui_iot.operator_pages import OperatorPages
     from ui_iot.operator_who import Reasons
-    from ui_iot.operators import Operator
+    from ui_iot.operators import Operator, Operators
 
 API = "/api/v2/operator"
 PAGE = "/operator/authorities"
@@ -63,6 +63,7 @@ class BackBody(BaseModel):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloverDoors:
     bus: Bus
+    operators: Operators
     reasons: Reasons
     callers: Callers
 
@@ -115,8 +116,7 @@ class RolloverDoors:
         ]
 
     async def list(self, request: Request, principal: Principal) -> Response:
-        self.reasons.of_program(request, principal)
-        return _json(await self._all())
+        return _json(await self._all(self.reasons.of_program(request, principal)))
 
     async def plan(self, request: Request, principal: Principal) -> Response:
         who = self._recent(request, principal)
@@ -175,13 +175,14 @@ class RolloverDoors:
     async def _show(
         self, request: Request, principal: Principal, who: Operator, refusal: AppError | None
     ) -> Response:
-        context = {"found": await self._all(), "error": refusal.message if refusal else None}
+        context = {"found": await self._all(who), "error": refusal.message if refusal else None}
         shown = console_page(request, principal, who, "operator_authorities.html", context)
         if refusal is not None:
             shown.status_code = 409
         return shown
 
-    async def _all(self) -> wire.RolloversReply:
+    async def _all(self, who: Operator) -> wire.RolloversReply:
+        await self.operators.note(who, "look at the authorities")
         return await self.bus.call(wire.RolloversRequest(), wire.RolloversReply, seconds=SECONDS)
 
     async def _plan(self, who: Operator, body: PlanBody) -> wire.RolloverSeen:

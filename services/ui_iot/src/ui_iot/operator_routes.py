@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from pulse_common.http import Endpoint, Guarded, Open
 from pulse_common.identity import OPERATOR_ROLES, Role
 from ui_iot import access_models, operator_models
+from ui_iot.access_operations import access_operations, access_pages
 from ui_iot.openapi import describe
 from ui_iot.operations import Operation
-from ui_iot.people import ADMINISTRATORS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -44,37 +44,29 @@ def operator_endpoints(
     api: OperatorApi,
     jobs: JobDoors,
     rollovers: RolloverDoors,
-    also: Sequence[Operation],
+    billing: Sequence[Operation],
 ) -> list[Endpoint]:
-    """Make the routes; the document describes ``also`` too, which others serve."""
     offered = [
-        *_tenant_operations(access),
+        *access_operations(access),
         *_reading(api),
         *jobs.operations(),
         *rollovers.operations(),
         *_changing(api),
+        *billing,
     ]
     document = Open(
         method="GET",
         path=f"{API}/openapi.json",
         why="says how to ask, and nothing of anybody",
-        handler=describe([*offered, *also]).show,
+        handler=describe(offered).show,
     )
     return [
-        *_tenant_pages(access),
+        *access_pages(access),
         *_console(pages),
         *jobs.pages(pages),
         *rollovers.pages(pages),
         document,
         *(operation.endpoint() for operation in offered),
-    ]
-
-
-def _tenant_pages(access: AccessHandlers) -> list[Endpoint]:
-    return [
-        _guarded("GET", "/access", ADMINISTRATORS, access.page),
-        _guarded("POST", "/access/policy", ADMINISTRATORS, access.policy_form),
-        _guarded("POST", "/access/grants/{grant_id}", ADMINISTRATORS, access.decide_form),
     ]
 
 
@@ -96,41 +88,6 @@ def _console(pages: OperatorPages) -> list[Endpoint]:
         _guarded("GET", "/operator/health", OPERATORS, read(pages.health)),
         _guarded("GET", "/operator/audit", OPERATORS, read(pages.audit)),
         _guarded("GET", "/operator/audit/export", OPERATORS, write(pages.export_audit)),
-    ]
-
-
-def _tenant_operations(access: AccessHandlers) -> list[Operation]:
-    answer: dict[int, type[BaseModel] | None] = {200: access_models.AccessAnswer}
-    return [
-        Operation(
-            name="getAccess",
-            summary="Which operators looked at the tenant's data, may, or want to",
-            method="GET",
-            path="/api/v2/access",
-            roles=ADMINISTRATORS,
-            handler=access.show,
-            answers=answer,
-        ),
-        Operation(
-            name="setAccessPolicy",
-            summary="Say what operators need the tenant's approval for",
-            method="PUT",
-            path="/api/v2/access/policy",
-            roles=ADMINISTRATORS,
-            handler=access.set_policy,
-            body=access_models.PolicyBody,
-            answers=answer,
-        ),
-        Operation(
-            name="decideAccess",
-            summary="Approve, deny or end an operator's access",
-            method="POST",
-            path="/api/v2/access/grants/{grant_id}",
-            roles=ADMINISTRATORS,
-            handler=access.decide,
-            body=access_models.DecisionBody,
-            answers=answer,
-        ),
     ]
 
 

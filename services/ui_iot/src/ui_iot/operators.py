@@ -82,6 +82,11 @@ class Operators:
             raise Forbidden("the tenant has not approved this: ask for access first")
         return found
 
+    async def note(self, who: Operator, purpose: str, tenant: TenantId | None = None) -> None:
+        """Write down that somebody looks at what another service is about to tell: no audit row, no question."""
+        async with self._platform(who, purpose, tenant):
+            return
+
     def _platform(
         self, who: Operator, purpose: str, tenant: TenantId | None = None
     ) -> AbstractAsyncContextManager[OperatorTx]:

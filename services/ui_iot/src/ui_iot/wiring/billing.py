@@ -1,10 +1,10 @@
-"""Wiring of billing: the tenant's page, and the calls of the API."""
+"""Wiring of billing's page for tenants; ``operators.py`` wires what operators ask of it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ui_iot import billing_api, billing_pages
+from ui_iot import billing_pages
 from ui_iot.billing_links import TenantBilling
 
 if TYPE_CHECKING:
@@ -14,5 +14,4 @@ if TYPE_CHECKING:
 
 def endpoints(made: Parts) -> list[Endpoint]:
     billing = TenantBilling(bus=made.bus, db=made.db, directory=made.directory)
-    pages = billing_pages.endpoints(db=made.db, billing=billing)
-    return [*pages, *billing_api.endpoints(made.bus)]
+    return billing_pages.endpoints(db=made.db, billing=billing)

@@ -8,6 +8,7 @@ from pulse_common.outbox import Relay
 from ui_iot import billing_api, operator_billing
 from ui_iot.access import Access
 from ui_iot.access_handlers import AccessHandlers
+from ui_iot.billing_api import BillingApi
 from ui_iot.operator_api import OperatorApi
 from ui_iot.operator_audit import OperatorAudit
 from ui_iot.operator_changes import OperatorChanges
@@ -58,10 +59,10 @@ def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endp
             JobDoors(
                 jobs=OperatorJobs(db=made.operator_db, streams=Streams(made.bus)), reasons=reasons
             ),
-            RolloverDoors(bus=made.bus, reasons=reasons, callers=callers),
-            billing_api.operations(billing_api.BillingApi(made.bus)),
+            RolloverDoors(bus=made.bus, operators=operators, reasons=reasons, callers=callers),
+            billing_api.operations(BillingApi(made.bus, operators, reasons)),
         ),
-        *operator_billing.endpoints(made.bus, pages),
+        *operator_billing.endpoints(made.bus, operators, pages),
     ]
 
 
