@@ -162,6 +162,14 @@ def test_devices_have_no_way_to_name_many_topics_at_once(conf: str, zone: str) -
     assert "mountpoint =" not in conf.replace('mountpoint = "${mountpoint}"', "")
 
 
+def test_a_websocket_lives_as_long_as_its_keep_alive(conf: str) -> None:
+    websocket = _block(_block(conf, "listeners.wss.default {"), "websocket {")
+
+    # EMQX hands idle_timeout to the WebSocket itself, where 15 s end every quiet session; the frame's size is a number.
+    assert "idle_timeout" not in websocket
+    assert re.search(r"max_frame_size = \d+\s", websocket)
+
+
 def test_only_ports_for_devices_are_published(conf: str) -> None:
     """The dashboard and the port of ingest_worker stay inside, whatever they bind to."""
     bound = re.search(r"dashboard \{ listeners\.http \{ bind = (\d+) \} \}", conf)
@@ -188,4 +196,6 @@ def test_denials_are_told_to_the_gate_and_decide_nothing() -> None:
 
     assert "/api/v1/internal/mqtt-denied" in text
     assert "result = 'deny'" in text
+    # A template puts values in as they are: a topic could then name another tenant.
+    assert not re.search(r"^\s*body\b", text, re.MULTILINE)
     assert not re.search(r"(?i)^[^#]*bearer", text, re.MULTILINE)

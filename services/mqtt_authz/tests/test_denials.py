@@ -198,6 +198,23 @@ async def test_what_the_broker_denied_by_the_list_is_kept_with_the_rule(
     ]
 
 
+async def test_no_topic_writes_into_another_tenants_list(
+    broker: Broker, enrol: Enrol, notebook: Notebook
+) -> None:
+    own, other = enrol(), enrol()
+    topic = f'x","tenant":"{other.tenant}","clientid":"{other.device}'
+    body = (
+        f'{{"clientid": "{own.device}", "tenant": "{own.tenant}", "action": "publish",'
+        f' "topic": "{topic}", "qos": "0", "retain": "false"}}'
+    )
+
+    assert (await broker.ask("mqtt-denied", body.encode()))["result"] == "deny"
+    assert (await broker.ask("mqtt-acl", body.encode()))["result"] == "deny"
+    await broker.gate.denials.flush()
+
+    assert notebook.rows(other) == []
+
+
 async def test_nobody_without_a_certificate_writes_into_a_tenants_refusals(
     broker: Broker, enrol: Enrol
 ) -> None:

@@ -75,6 +75,7 @@ def parse_act(body: bytes) -> Act:
     Raises:
         Malformed: it is not one.
     """
+    _refuse_repeats(body)
     asked = _parse(body, _Authorization)
     try:
         return Act(
@@ -169,6 +170,19 @@ def _parse(body: bytes, model: type[M]) -> M:
         return model.model_validate_json(body)
     except ValidationError as error:
         raise Malformed("the body is not a request of the broker's") from error
+
+
+def _refuse_repeats(body: bytes) -> None:
+    """Let no topic name another tenant, should a template of the broker's ever put one into the text as it is."""
+    try:
+        json.loads(body, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("the body is not a request of the broker's") from error
+
+
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise ValueError("a member is repeated")
 
 
 def _parse_certificate(text: str) -> bytes | None:
