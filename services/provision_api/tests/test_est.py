@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+import subprocess
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_network
@@ -16,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509.oid import AttributeOID
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.parts import PASSWORD
@@ -80,6 +83,7 @@ class Ca:
 
     reply: events.SignReply
     refusal: Exception | None = None
+    key_types: frozenset[str] = frozenset()
     renewals: list[events.RenewRequest] = field(default_factory=list)
     reports: list[events_rollover.TrustRequest] = field(default_factory=list)
 
@@ -94,7 +98,9 @@ class Ca:
         return events_rollover.TrustReply(authorities_pem=self.reply.chain_pem, renew_in_seconds=60)
 
     async def authorities(self, _: events.AuthoritiesRequest) -> events.AuthoritiesReply:
-        return events.AuthoritiesReply(chain_pem=self.reply.chain_pem)
+        if self.refusal is not None:
+            raise self.refusal
+        return events.AuthoritiesReply(chain_pem=self.reply.chain_pem, key_types=self.key_types)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +276,57 @@ async def test_client_is_told_when_to_come_back(rig: Rig) -> None:
     answer = await rig.reenrol(rig.shown)
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+
+
+@pytest.mark.parametrize(
+    ("key_types", "wanted"),
+    [
+        ({"RSA", "P-384", "P-256"}, ["id-ecPublicKey", "prime256v1", "ecdsa-with-SHA256"]),
+        ({"P-384", "Ed25519"}, ["id-ecPublicKey", "secp384r1", "ecdsa-with-SHA384"]),
+        ({"Ed25519", "RSA"}, ["ED25519"]),
+        ({"RSA"}, ["rsaEncryption", "0800", "sha256WithRSAEncryption"]),
+        (set(), ["id-ecPublicKey", "prime256v1", "ecdsa-with-SHA256"]),
+    ],
+)
+async def test_client_is_asked_for_a_key_that_the_profile_takes(
+    rig: Rig, key_types: set[str], wanted: list[str]
+) -> None:
+    rig.ca.key_types = frozenset(key_types)
+
+    answer = await rig.http.get("/.well-known/est/device/csrattrs")
+
+    assert answer.headers["content-type"] == "application/csrattrs"
+    shown = subprocess.run(
+        ["openssl", "asn1parse", "-inform", "DER"],
+        input=base64.b64decode(answer.content),
+        capture_output=True,
+        check=True,
+    )
+    values = re.findall(r"prim: (?:OBJECT|INTEGER) +:(\S+)", shown.stdout.decode())
+    assert values == wanted
+
+
+async def test_attributes_are_of_a_label_that_is_there_and_wait_for_the_ca(rig: Rig) -> None:
+    nobody = await rig.http.get(f"/.well-known/est/{rig.tenant}.nothing/csrattrs")
+    rig.ca.refusal = Unavailable("away")
+    later = await rig.http.get("/.well-known/est/device/csrattrs")
+
+    assert nobody.status_code == 404
+    assert (later.status_code, later.headers["retry-after"]) == (503, "30")
+
+
+def test_request_with_a_challenge_of_the_clients_is_read() -> None:
+    """TLS ends at the edge, so what RFC 7030 section 3.5 would tie to it ties to nothing here and is left unread."""
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_attribute(AttributeOID.CHALLENGE_PASSWORD, b"dGxzLXVuaXF1ZQ==")
+        .sign(KEY, hashes.SHA256())
+    )
+
+    read = est.read_request(base64.encodebytes(request.public_bytes(Encoding.DER)))
+
+    assert x509.load_pem_x509_csr(read.encode()) == request
 
 
 @given(st.binary(max_size=200))

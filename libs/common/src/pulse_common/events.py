@@ -346,6 +346,8 @@ class AuthoritiesRequest(Call):
 class AuthoritiesReply(Wire):
     chain_pem: str
     """The issuing CA first, then others that devices are to trust (one that follows it), roots last."""
+    key_types: frozenset[str] = frozenset()
+    """Which keys the profile takes: P-256, P-384, Ed25519, RSA.  Nothing is said by a cert_worker of before."""
 
 
 class SignReply(Wire):

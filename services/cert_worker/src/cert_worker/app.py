@@ -84,9 +84,10 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     runtime.spawn("crl prober", prober.run())
     bus = await parts.connect_bus(runtime, settings, NAME)
     await bus.ensure_stream(events.STREAM_EVENTS)
+    profiles = profiles_of(settings)
     issuing = Issuing(
         authorities=authorities,
-        profiles=profiles_of(settings),
+        profiles=profiles,
         clock=system_clock,
         lint_share=settings.lint_share,
         blocklist=_blocklist(settings),
@@ -96,7 +97,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     _spawn_watching(runtime, database, authorities, settings)
     runtime.spawn("outbox relay", Relay(database, bus).run())
     await _answer_signing(bus, database, issuing)
-    await bus.answer(events.AuthoritiesRequest, Telling(authorities).authorities_of)
+    await bus.answer(events.AuthoritiesRequest, Telling(authorities, profiles).authorities_of)
     _retire_replaced(settings, runtime, database, bus, publisher)
     runtime.spawn("transfers", transferred.revoke_for_ever(bus, revoking))
     await bus.answer(events.RevokeRequest, revoking.revoke)

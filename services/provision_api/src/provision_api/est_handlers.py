@@ -48,8 +48,8 @@ class Est:
     async def cacerts(self, request: Request) -> Response:
         return await _answered(self._authorities(request))
 
-    async def csrattrs(self, _: Request) -> Response:
-        return _encoded(est.in_base64(est.CSR_ATTRIBUTES), est.ATTRIBUTES)
+    async def csrattrs(self, request: Request) -> Response:
+        return await _answered(self._attributes(request))
 
     async def simpleenroll(self, request: Request) -> Response:
         return await _answered(self._enrol(request))
@@ -64,10 +64,17 @@ class Est:
         if has_certificate(request):
             # After a renewal, a client that comes back with its new certificate says that it has it.
             await self._note_use(request)
-        profile = await self.fleet.certificate_profile(_label(request)) or _label(request)
-        asked = events.AuthoritiesRequest(profile=profile)
-        reply = await self.bus.call(asked, events.AuthoritiesReply)
+        reply = await self._ask_about(_label(request))
         return _encoded(est.certificates_only(reply.chain_pem), est.CERTIFICATES)
+
+    async def _attributes(self, request: Request) -> Response:
+        reply = await self._ask_about(_label(request))
+        return _encoded(est.in_base64(est.attributes(reply.key_types)), est.ATTRIBUTES)
+
+    async def _ask_about(self, label: str) -> events.AuthoritiesReply:
+        profile = await self.fleet.certificate_profile(label) or label
+        asked = events.AuthoritiesRequest(profile=profile)
+        return await self.bus.call(asked, events.AuthoritiesReply)
 
     async def _note_use(self, request: Request) -> None:
         with contextlib.suppress(Unauthenticated):
