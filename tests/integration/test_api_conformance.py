@@ -95,6 +95,8 @@ OPERATIONS = [
     ("POST", "/api/v2/routes/{route_id}/resume"),
     ("POST", "/api/v2/routes/{route_id}/secret"),
     ("POST", "/api/v2/routes/{route_id}/replay"),
+    ("GET", "/api/v2/routes/{route_id}/dead-letters"),
+    ("GET", "/api/v2/routes/{route_id}/dead-letters/{delivery_id}"),
     ("GET", "/api/v2/deliveries"),
     ("GET", "/api/v2/device-profiles"),
     ("POST", "/api/v2/device-profiles"),

@@ -81,6 +81,8 @@ FOR_ADMINISTRATORS = {
     "PUT /api/v2/routes/{route_id}",
     "DELETE /api/v2/routes/{route_id}",
     *(f"POST /api/v2/routes/{{route_id}}/{verb}" for verb in ROUTE_VERBS),
+    "GET /api/v2/routes/{route_id}/dead-letters",
+    "GET /api/v2/routes/{route_id}/dead-letters/{delivery_id}",
     "GET /api/v2/deliveries",
     "GET /devices/new",
     "POST /devices",

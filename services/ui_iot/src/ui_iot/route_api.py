@@ -109,6 +109,14 @@ class RouteApi:
         query = read_query(request, models.DeliveriesQuery)
         return answer(request, await self.work.deliveries(principal, query))
 
+    async def dead_letters(self, request: Request, principal: Principal) -> Response:
+        query = read_query(request, models.DeadLettersQuery)
+        return answer(request, await self.work.dead_letters(principal, _route_id(request), query))
+
+    async def dead_letter(self, request: Request, principal: Principal) -> Response:
+        wanted = request.path_params["delivery_id"]
+        return answer(request, await self.work.dead_letter(principal, _route_id(request), wanted))
+
 
 def _route_id(request: Request) -> UUID:
     return parse_id(request.path_params["route_id"], "route_id")

@@ -11,6 +11,9 @@ from pydantic import AwareDatetime, BaseModel, Field, WithJsonSchema
 from pulse_common.delivery_events import EVENT_TYPES, RouteStatus
 from ui_iot.api_models import UUID_SCHEMA, Body, CanonicalId, Query
 
+Stage = Literal["before", "during", "after"]
+STAGES = "`before`: nothing was sent; `during`: no whole answer came; `after`: an answer came."
+DELIVERY_ID = "^msg_[0-9a-f]{1,64}$"
 PRINTABLE = r"^[^\u0000-\u001f\u007f]+$"
 EventType = Annotated[str, WithJsonSchema({"type": "string", "enum": list(EVENT_TYPES)})]
 DeviceId = Annotated[str, Field(pattern=UUID_SCHEMA["pattern"]), WithJsonSchema(dict(UUID_SCHEMA))]
@@ -49,7 +52,7 @@ class RouteBody(Body):
 class ReplayBody(Body):
     """Which dead letters: one, or those that died within a time; nothing is all of them, 1,000 a call."""
 
-    delivery_id: str | None = Field(default=None, pattern="^msg_[0-9a-f]{1,64}$")
+    delivery_id: str | None = Field(default=None, pattern=DELIVERY_ID)
     since: Annotated[AwareDatetime | None, Field(strict=False)] = None
     until: Annotated[AwareDatetime | None, Field(strict=False)] = None
 
@@ -101,7 +104,7 @@ class SecretAnswer(BaseModel):
 
 
 class AttemptAnswer(BaseModel):
-    stage: Literal["before", "during", "after"]
+    stage: Stage = Field(description=STAGES)
     delivered: bool
     status: int | None
     error: str | None
@@ -117,6 +120,7 @@ class DeliveriesQuery(Query):
     route_id: CanonicalId | None = None
     device_id: CanonicalId | None = None
     outcome: Literal["delivered", "failed"] | None = None
+    stage: Stage | None = Field(default=None, description=STAGES)
     event_type: Annotated[str | None, Field(max_length=100, pattern=r"^[a-z_.]+$")] = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
@@ -138,3 +142,30 @@ class DeliveryAnswer(AttemptAnswer):
 class DeliveriesAnswer(BaseModel):
     deliveries: list[DeliveryAnswer] = Field(description="Newest first.")
     next_after: UUID | None
+
+
+class DeadLettersQuery(Query):
+    device_id: CanonicalId | None = None
+    since: AwareDatetime | None = Field(default=None, description="Died from then on.")
+    until: AwareDatetime | None = Field(default=None, description="Died before.")
+    after: Annotated[str | None, Field(pattern=r"^[0-9]{1,18}_msg_[0-9a-f]{1,64}$")] = Field(
+        default=None, description="The cursor: `next_after` of the page before."
+    )
+
+
+class DeadLetterAnswer(BaseModel):
+    delivery_id: str
+    event_type: str
+    device_id: UUID | None
+    died_at: datetime
+    attempts: int
+    reason: str
+
+
+class DeadLetterShownAnswer(DeadLetterAnswer):
+    body: str = Field(description="What would have been sent.")
+
+
+class DeadLettersAnswer(BaseModel):
+    dead_letters: list[DeadLetterAnswer] = Field(description="Newest first.")
+    next_after: str | None

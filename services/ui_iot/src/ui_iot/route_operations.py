@@ -73,6 +73,29 @@ def _reading(api: RouteApi) -> list[Operation]:
             answers={200: models.DeliveriesAnswer, 304: None},
             answer_headers=("ETag",),
         ),
+        Operation(
+            name="listRouteDeadLetters",
+            summary="What could not be delivered by a route, page by page",
+            method="GET",
+            path=f"{ROUTE}/dead-letters",
+            roles=ADMINISTRATORS,
+            handler=api.dead_letters,
+            query=models.DeadLettersQuery,
+            headers=("If-None-Match",),
+            answers={200: models.DeadLettersAnswer, 304: None},
+            answer_headers=("ETag",),
+        ),
+        Operation(
+            name="getRouteDeadLetter",
+            summary="One dead letter, as it would have been sent",
+            method="GET",
+            path=f"{ROUTE}/dead-letters/{{delivery_id}}",
+            roles=ADMINISTRATORS,
+            handler=api.dead_letter,
+            headers=("If-None-Match",),
+            answers={200: models.DeadLetterShownAnswer, 304: None},
+            answer_headers=("ETag",),
+        ),
     ]
 
 

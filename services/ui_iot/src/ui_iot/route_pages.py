@@ -180,7 +180,7 @@ class RoutePages:
     ) -> Response:
         route = await self.work.find(principal, _route_id(request))
         async with self.work.db.tenant_connection(people.tenant_of(principal)) as tx:
-            dead = await route_store.list_dead(tx, route["id"], MOST_DEAD_SHOWN)
+            dead = await route_store.list_dead(tx, route["id"], limit=MOST_DEAD_SHOWN)
         waiting = await self.work.backlog(principal)
         context = {
             "route": route,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from pulse_common.tenancy import Row, TenantTx
@@ -29,6 +30,7 @@ _DELIVERIES = """
      WHERE tenant_id = %(tenant_id)s
        AND (%(route_id)s::uuid IS NULL OR route_id = %(route_id)s)
        AND (%(device_id)s::uuid IS NULL OR device_id = %(device_id)s)
+       AND (%(stage)s::text IS NULL OR stage = %(stage)s)
        AND (%(outcome)s::text IS NULL OR delivered = (%(outcome)s = 'delivered'))
        AND (%(event_type)s::text IS NULL OR event_type = %(event_type)s)
        AND (%(since)s::timestamptz IS NULL OR attempted_at >= %(since)s)
@@ -41,7 +43,17 @@ _DEAD = """
     SELECT delivery_id, event_type, device_id, died_at, attempts, reason
       FROM delivery_dead_letters
      WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s
-     ORDER BY died_at DESC LIMIT %(limit)s
+       AND (%(device_id)s::uuid IS NULL OR device_id = %(device_id)s)
+       AND (%(since)s::timestamptz IS NULL OR died_at >= %(since)s)
+       AND (%(until)s::timestamptz IS NULL OR died_at < %(until)s)
+       AND (%(after_at)s::timestamptz IS NULL OR (died_at, delivery_id) < (%(after_at)s, %(after_id)s))
+     ORDER BY died_at DESC, delivery_id DESC
+     LIMIT %(limit)s
+"""
+_DEAD_ONE = """
+    SELECT delivery_id, event_type, device_id, died_at, attempts, reason, message::jsonb ->> 'body' AS body
+      FROM delivery_dead_letters
+     WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s AND delivery_id = %(delivery_id)s
 """
 _GROUPS = """
     SELECT group_id AS id, name FROM device_groups
@@ -58,9 +70,24 @@ async def list_deliveries(tx: TenantTx, *, limit: int, **filters: object) -> Seq
     return await tx.all(_DELIVERIES, {"tenant_id": tx.tenant, "limit": limit, **filters})
 
 
-async def list_dead(tx: TenantTx, route_id: UUID, limit: int) -> Sequence[Row]:
-    values = {"tenant_id": tx.tenant, "route_id": route_id, "limit": limit}
-    return await tx.all(_DEAD, values)
+async def list_dead(
+    tx: TenantTx,
+    route_id: UUID,
+    *,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
+    **filters: object,
+) -> Sequence[Row]:
+    """Return dead letters through ``route_models.DeadLettersQuery``'s filters, the newest first."""
+    at, delivery_id = after or (None, None)
+    place = {"tenant_id": tx.tenant, "route_id": route_id, "after_at": at, "after_id": delivery_id}
+    every = dict.fromkeys(("device_id", "since", "until"))
+    return await tx.all(_DEAD, {**every, **filters, **place, "limit": limit})
+
+
+async def find_dead(tx: TenantTx, route_id: UUID, delivery_id: str) -> Row | None:
+    values = {"tenant_id": tx.tenant, "route_id": route_id, "delivery_id": delivery_id}
+    return await tx.one_or_none(_DEAD_ONE, values)
 
 
 async def list_groups(tx: TenantTx, limit: int) -> Sequence[Row]:

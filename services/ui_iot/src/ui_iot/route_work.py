@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from pulse_common import delivery_events as calls
-from pulse_common.errors import NotFound, Unavailable
+from pulse_common.errors import Malformed, NotFound, Unavailable
 from ui_iot import people, route_store
 from ui_iot import route_models as models
 from ui_iot.api import active_tenant
@@ -24,6 +25,7 @@ A = TypeVar("A", bound=calls.RouteAct)
 PAGE_SIZE = 100
 CALL_SECONDS = 10.0
 LONGEST_ATTEMPT_SECONDS = 40.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,31 @@ class RouteWork:
             deliveries=shown, next_after=shown[-1].id if len(rows) > PAGE_SIZE else None
         )
 
+    async def dead_letters(
+        self, principal: Principal, route_id: UUID, query: models.DeadLettersQuery
+    ) -> models.DeadLettersAnswer:
+        route = await self.find(principal, route_id)
+        filters = query.model_dump(exclude={"after"})
+        async with active_tenant(self.db, principal) as tx:
+            rows = await route_store.list_dead(
+                tx, route["id"], limit=PAGE_SIZE + 1, after=_read_cursor(query.after), **filters
+            )
+        shown = [models.DeadLetterAnswer(**row) for row in rows[:PAGE_SIZE]]
+        more = len(rows) > PAGE_SIZE
+        return models.DeadLettersAnswer(
+            dead_letters=shown, next_after=_cursor(shown[-1]) if more else None
+        )
+
+    async def dead_letter(
+        self, principal: Principal, route_id: UUID, delivery_id: str
+    ) -> models.DeadLetterShownAnswer:
+        route = await self.find(principal, route_id)
+        async with active_tenant(self.db, principal) as tx:
+            row = await route_store.find_dead(tx, route["id"], delivery_id)
+        if row is None:
+            raise NotFound("no such dead letter")
+        return models.DeadLetterShownAnswer(**row)
+
     async def backlog(self, principal: Principal) -> Mapping[UUID, int] | None:
         """Say how many messages wait for each route; None while delivery_worker is away."""
         asked = calls.BacklogRequest(tenant_id=people.tenant_of(principal))
@@ -119,3 +146,18 @@ class RouteWork:
             route_id=row["id"],
             request_id=request_id(),
         )
+
+
+def _cursor(letter: models.DeadLetterAnswer) -> str:
+    """Name a place in the list by what stands there, which may be gone when it is asked for."""
+    return f"{(letter.died_at - _EPOCH) // timedelta(microseconds=1)}_{letter.delivery_id}"
+
+
+def _read_cursor(text: str | None) -> tuple[datetime, str] | None:
+    if text is None:
+        return None
+    micros, _, delivery_id = text.partition("_")
+    try:
+        return _EPOCH + timedelta(microseconds=int(micros)), delivery_id
+    except OverflowError:
+        raise Malformed("after cannot be read") from None
