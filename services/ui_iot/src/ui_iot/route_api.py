@@ -110,7 +110,7 @@ class RouteApi:
         return answer(request, await self.work.deliveries(principal, query))
 
     async def dead_letters(self, request: Request, principal: Principal) -> Response:
-        query = read_query(request, models.DeadLettersQuery)
+        query = read_query(request, models.RouteDeadLettersQuery)
         return answer(request, await self.work.dead_letters(principal, _route_id(request), query))
 
     async def dead_letter(self, request: Request, principal: Principal) -> Response:

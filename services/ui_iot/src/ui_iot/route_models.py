@@ -144,7 +144,7 @@ class DeliveriesAnswer(BaseModel):
     next_after: UUID | None
 
 
-class DeadLettersQuery(Query):
+class RouteDeadLettersQuery(Query):
     device_id: CanonicalId | None = None
     since: AwareDatetime | None = Field(default=None, description="Died from then on.")
     until: AwareDatetime | None = Field(default=None, description="Died before.")
@@ -153,7 +153,7 @@ class DeadLettersQuery(Query):
     )
 
 
-class DeadLetterAnswer(BaseModel):
+class RouteDeadLetterAnswer(BaseModel):
     delivery_id: str
     event_type: str
     device_id: UUID | None
@@ -162,10 +162,10 @@ class DeadLetterAnswer(BaseModel):
     reason: str
 
 
-class DeadLetterShownAnswer(DeadLetterAnswer):
+class RouteDeadLetterShownAnswer(RouteDeadLetterAnswer):
     body: str = Field(description="What would have been sent.")
 
 
-class DeadLettersAnswer(BaseModel):
-    dead_letters: list[DeadLetterAnswer] = Field(description="Newest first.")
+class RouteDeadLettersAnswer(BaseModel):
+    dead_letters: list[RouteDeadLetterAnswer] = Field(description="Newest first.")
     next_after: str | None

@@ -80,9 +80,9 @@ def _reading(api: RouteApi) -> list[Operation]:
             path=f"{ROUTE}/dead-letters",
             roles=ADMINISTRATORS,
             handler=api.dead_letters,
-            query=models.DeadLettersQuery,
+            query=models.RouteDeadLettersQuery,
             headers=("If-None-Match",),
-            answers={200: models.DeadLettersAnswer, 304: None},
+            answers={200: models.RouteDeadLettersAnswer, 304: None},
             answer_headers=("ETag",),
         ),
         Operation(
@@ -93,7 +93,7 @@ def _reading(api: RouteApi) -> list[Operation]:
             roles=ADMINISTRATORS,
             handler=api.dead_letter,
             headers=("If-None-Match",),
-            answers={200: models.DeadLetterShownAnswer, 304: None},
+            answers={200: models.RouteDeadLetterShownAnswer, 304: None},
             answer_headers=("ETag",),
         ),
     ]

@@ -78,7 +78,7 @@ async def list_dead(
     after: tuple[datetime, str] | None = None,
     **filters: object,
 ) -> Sequence[Row]:
-    """Return dead letters through ``route_models.DeadLettersQuery``'s filters, the newest first."""
+    """Return dead letters through ``route_models.RouteDeadLettersQuery``'s filters, the newest first."""
     at, delivery_id = after or (None, None)
     place = {"tenant_id": tx.tenant, "route_id": route_id, "after_at": at, "after_id": delivery_id}
     every = dict.fromkeys(("device_id", "since", "until"))

@@ -106,29 +106,29 @@ class RouteWork:
         )
 
     async def dead_letters(
-        self, principal: Principal, route_id: UUID, query: models.DeadLettersQuery
-    ) -> models.DeadLettersAnswer:
+        self, principal: Principal, route_id: UUID, query: models.RouteDeadLettersQuery
+    ) -> models.RouteDeadLettersAnswer:
         route = await self.find(principal, route_id)
         filters = query.model_dump(exclude={"after"})
         async with active_tenant(self.db, principal) as tx:
             rows = await route_store.list_dead(
                 tx, route["id"], limit=PAGE_SIZE + 1, after=_read_cursor(query.after), **filters
             )
-        shown = [models.DeadLetterAnswer(**row) for row in rows[:PAGE_SIZE]]
+        shown = [models.RouteDeadLetterAnswer(**row) for row in rows[:PAGE_SIZE]]
         more = len(rows) > PAGE_SIZE
-        return models.DeadLettersAnswer(
+        return models.RouteDeadLettersAnswer(
             dead_letters=shown, next_after=_cursor(shown[-1]) if more else None
         )
 
     async def dead_letter(
         self, principal: Principal, route_id: UUID, delivery_id: str
-    ) -> models.DeadLetterShownAnswer:
+    ) -> models.RouteDeadLetterShownAnswer:
         route = await self.find(principal, route_id)
         async with active_tenant(self.db, principal) as tx:
             row = await route_store.find_dead(tx, route["id"], delivery_id)
         if row is None:
             raise NotFound("no such dead letter")
-        return models.DeadLetterShownAnswer(**row)
+        return models.RouteDeadLetterShownAnswer(**row)
 
     async def backlog(self, principal: Principal) -> Mapping[UUID, int] | None:
         """Say how many messages wait for each route; None while delivery_worker is away."""
@@ -148,7 +148,7 @@ class RouteWork:
         )
 
 
-def _cursor(letter: models.DeadLetterAnswer) -> str:
+def _cursor(letter: models.RouteDeadLetterAnswer) -> str:
     """Name a place in the list by what stands there, which may be gone when it is asked for."""
     return f"{(letter.died_at - _EPOCH) // timedelta(microseconds=1)}_{letter.delivery_id}"
 
