@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from clients.pulse_device.tests.pki import DAY, DEVICE, NAME, TENANT, Ca, new_key, pem
 from clients.pulse_device.tests.pki import server_context as tls_of
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pulse_device.__main__ import main
@@ -286,6 +288,19 @@ def test_malformed_answer_is_not_stored(
     code = main(world.enroll_arguments(directory.path, "--token", "t0"))
 
     assert code == 3
+    assert not directory.config.exists()
+
+
+def test_certificate_of_a_version_that_is_none_is_not_stored(
+    world: World, directory: DeviceDirectory
+) -> None:
+    der = world.provisioning.chain[0].public_bytes(Encoding.DER)
+    seventh = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020107"), 1)
+    world.provisioning.change = {"certificate": ssl.DER_cert_to_PEM_cert(seventh)}
+
+    code = main(world.enroll_arguments(directory.path, "--token", "t0"))
+
+    assert (seventh != der, code) == (True, 3)
     assert not directory.config.exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from services.mqtt_authz.tests.conftest import Names, issue
 
-from mqtt_authz.certificate import DeviceCertificate, read_certificate
+from mqtt_authz.certificate import CertificateRefused, DeviceCertificate, read_certificate
 from mqtt_authz.domain import (
     Admitted,
     Connect,
@@ -122,6 +122,15 @@ def test_certificate_is_over_in_the_second_that_it_ends() -> None:
     holder = read_certificate(der)
     assert check_names(connect(), holder, last) == Denied(Reason.CERTIFICATE_EXPIRED)
     assert check_names(connect(), holder, last - timedelta(seconds=1)) is None
+
+
+def test_certificate_of_a_version_that_is_none_is_refused() -> None:
+    der = issue(NAMES)
+    seventh = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020107"), 1)
+
+    assert seventh != der
+    with pytest.raises(CertificateRefused):
+        read_certificate(seventh)
 
 
 @pytest.mark.parametrize("client_id", ["", "foo", D.upper(), str(ELSE), f"{D} ", "+", "é"])

@@ -250,6 +250,16 @@ async def test_certificate_that_does_not_count_leaves_no_trace(
     assert rows == []
 
 
+async def test_certificate_of_a_version_that_is_none_is_refused(rig: Rig) -> None:
+    der = base64.b64decode(rig.shown["x-pulse-client-certificate"])
+    seventh = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020107"), 1)
+    assert seventh != der
+
+    answer = await rig.reenrol({"x-pulse-client-certificate": base64.b64encode(seventh).decode()})
+
+    assert answer.status_code == 401
+
+
 @pytest.mark.parametrize("header", ["", "x", "AAAA", "é"])
 async def test_header_that_is_no_certificate_is_refused(rig: Rig, header: str) -> None:
     answer = await rig.http.post(

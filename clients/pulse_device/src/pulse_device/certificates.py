@@ -63,7 +63,7 @@ def lifetime_of(certificate: x509.Certificate) -> Lifetime:
 def parse_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise UntrustedCertificateError("it is not PEM certificates") from error
 
 

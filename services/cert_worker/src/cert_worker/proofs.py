@@ -72,7 +72,7 @@ class WorldProofs:
             if answer.status_code != httpx2.codes.OK or len(answer.content) > LARGEST_BUNDLE:
                 return f"its address answers {answer.status_code}"
             found = x509.load_pem_x509_certificates(answer.content)
-        except (httpx2.HTTPError, OSError, ValueError) as error:
+        except (httpx2.HTTPError, OSError, ValueError, x509.InvalidVersion) as error:
             return f"it can't be read at its address ({type(error).__name__})"
         if {new.issuing.certificate, new.root.certificate} <= set(found):
             return ""

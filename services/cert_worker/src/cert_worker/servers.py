@@ -79,7 +79,7 @@ async def look(server: Server) -> Shown:
         if der is None:
             raise UnreachableServer(server.name)
         certificate = x509.load_der_x509_certificate(der)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError, ValueError, x509.InvalidVersion) as error:
         raise UnreachableServer(server.name) from error
     return Shown(
         fingerprint=sha256(der).hexdigest(),

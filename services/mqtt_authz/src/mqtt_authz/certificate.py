@@ -65,6 +65,7 @@ def read_certificate(der: bytes) -> DeviceCertificate:
         ValueError,
         TypeError,
         OverflowError,
+        x509.InvalidVersion,
         x509.ExtensionNotFound,
         x509.DuplicateExtension,
     ) as error:

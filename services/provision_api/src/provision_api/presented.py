@@ -105,7 +105,7 @@ def _read(request: Request, proxies: tuple[Network, ...]) -> tuple[bytes, Tenant
         subject = x509.load_der_x509_certificate(der).subject
         tenant = TenantId(parse_uuid(_the_one(subject, NameOID.ORGANIZATION_NAME)))
         return der, tenant, _the_one(subject, NameOID.COMMON_NAME)
-    except (binascii.Error, ValueError, TypeError):
+    except (binascii.Error, ValueError, TypeError, x509.InvalidVersion):
         raise not_ours() from None
 
 
