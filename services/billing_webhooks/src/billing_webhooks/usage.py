@@ -61,19 +61,20 @@ class Metering:
 
     async def _count(self, now: datetime) -> bool:
         """Only one replica counts at a time; each count is kept, whatever becomes of the next one."""
-        start = now.replace(hour=0, minute=0, second=0, microsecond=0) - COUNT_AGAIN
+        months = {month_of(now - COUNT_AGAIN), month_of(now)}
         async with self.db.service_connection("pulse_billing") as lock:
             if not await usage_store.try_lock(lock, "usage"):
                 return False
-            async with self._own() as tx:
-                await usage_store.count_messages(tx, start)
-            await usage_store.stay(lock)
+            for ago in range(COUNT_AGAIN.days + 1):
+                async with self._own() as tx:
+                    await usage_store.count_messages(tx, (now - timedelta(days=ago)).date())
+                await usage_store.stay(lock)
             async with self._own() as tx:
                 await usage_store.count_device_months(tx, month_of(now))
-            if month_of(start) != month_of(now):  # the last month may still grow
+            for month in months - {month_of(now)}:  # the last one may still grow
                 await usage_store.stay(lock)
                 async with self._own() as tx:
-                    await usage_store.count_device_months_by_readings(tx, month_of(start))
+                    await usage_store.count_device_months_by_readings(tx, month)
             if self.api is not None:
                 async with self._own() as tx:
                     await usage_store.prepare_meter_events(tx, now.date())

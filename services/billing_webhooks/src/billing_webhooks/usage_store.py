@@ -26,20 +26,21 @@ async def stay(tx: Tx) -> None:
     await tx.one("SELECT 1 AS here")
 
 
-async def count_messages(tx: Tx, since: datetime) -> int:
-    """Count each day's stored messages anew; a day never counts less than it did, though readings expire."""
+async def count_messages(tx: Tx, day: date) -> int:
+    """Count a day's stored messages anew; it never counts less than it did, though readings expire."""
     return await tx.execute(
         """
         INSERT INTO billing_usage AS held (tenant_id, metric, day, amount)
-        SELECT tenant_id, 'messages', (ts AT TIME ZONE 'UTC')::date, count(*)
+        SELECT tenant_id, 'messages', %(day)s::date, count(*)
           FROM telemetry
-         WHERE ts >= %(since)s AND ts < now() + interval '1 day'
+         WHERE ts >= %(day)s::timestamp AT TIME ZONE 'UTC'
+           AND ts < (%(day)s::timestamp + interval '1 day') AT TIME ZONE 'UTC'
            AND tenant_id IN (SELECT t.tenant_id FROM tenants t)
-         GROUP BY 1, 3
+         GROUP BY 1
         ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = excluded.amount
          WHERE excluded.amount > held.amount
         """,
-        {"since": since},
+        {"day": day},
     )
 
 
