@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from pulse_common import events_rollover as wire
@@ -17,6 +17,7 @@ from ui_iot.forms import read_form
 from ui_iot.operations import Operation
 from ui_iot.operator_api import CONSOLE
 from ui_iot.operator_pages import console_page
+from ui_iot.operator_rollover_calls import BackBody, PlanBody, Rollovers, StepBody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,46 +25,22 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from pulse_common.bus import Bus
     from pulse_common.http import Endpoint
     from pulse_common.identity import Principal
     from ui_iot.callers import Callers
     from ui_iot.operator_pages import OperatorPages
     from ui_iot.operator_who import Reasons
-    from ui_iot.operators import Operator, Operators
+    from ui_iot.operators import Operator
 
 API = "/api/v2/operator"
 PAGE = "/operator/authorities"
 READERS: frozenset[str] = frozenset(OPERATOR_ROLES)
 WRITERS: frozenset[str] = frozenset({Role.OPERATOR_ADMIN})
-# A step reads every list of the new authority at its address, and shakes hands with the broker.
-SECONDS = 30.0
-
-
-class PlanBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    new_issuer_id: str
-    least_share: float = Field(default=0.95, ge=0, le=1)
-    drain_days: int = Field(default=30, ge=0, le=366)
-
-
-class StepBody(BaseModel):
-    """``from_state``: what the one who asks has seen, so that asking twice takes one step."""
-
-    model_config = ConfigDict(extra="forbid")
-    from_state: wire.RolloverState
-    broker_seen_to: bool = False
-
-
-class BackBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    from_state: wire.RolloverState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloverDoors:
-    bus: Bus
-    operators: Operators
+    rollovers: Rollovers
     reasons: Reasons
     callers: Callers
 
@@ -116,25 +93,25 @@ class RolloverDoors:
         ]
 
     async def list(self, request: Request, principal: Principal) -> Response:
-        return _json(await self._all(self.reasons.of_program(request, principal)))
+        return _json(await self.rollovers.all(self.reasons.of_program(request, principal)))
 
     async def plan(self, request: Request, principal: Principal) -> Response:
         who = self._recent(request, principal)
-        return _json(await self._plan(who, await read_model(request, PlanBody)), 201)
+        return _json(await self.rollovers.plan(who, await read_model(request, PlanBody)), 201)
 
     async def step(self, request: Request, principal: Principal) -> Response:
         who = self._recent(request, principal)
         body = await read_model(request, StepBody)
-        return _json(await self._step(who, _id(request, "rollover_id"), body))
+        return _json(await self.rollovers.step(who, _id(request, "rollover_id"), body))
 
     async def back(self, request: Request, principal: Principal) -> Response:
         who = self._recent(request, principal)
         body = await read_model(request, BackBody)
-        return _json(await self._back(who, _id(request, "rollover_id"), body))
+        return _json(await self.rollovers.back(who, _id(request, "rollover_id"), body))
 
     async def activate(self, request: Request, principal: Principal) -> Response:
         who = self._recent(request, principal)
-        return _json(await self._activate(who, _id(request, "issuer_id")))
+        return _json(await self.rollovers.activate(who, _id(request, "issuer_id")))
 
     async def page(self, request: Request, principal: Principal, who: Operator) -> Response:
         return await self._show(request, principal, who, None)
@@ -157,16 +134,16 @@ class RolloverDoors:
                         least_share=float(form.get("least_percent", "95")) / 100,
                         drain_days=int(form.get("drain_days", "30")),
                     )
-                    await self._plan(who, body)
+                    await self.rollovers.plan(who, body)
                 case "step":
                     given = {"from_state": form.get("from_state"), "broker_seen_to": "seen" in form}
                     step = StepBody.model_validate(given)
-                    await self._step(who, parse_id(form.get("id", ""), "id"), step)
+                    await self.rollovers.step(who, parse_id(form.get("id", ""), "id"), step)
                 case "back":
                     back = BackBody.model_validate({"from_state": form.get("from_state")})
-                    await self._back(who, parse_id(form.get("id", ""), "id"), back)
+                    await self.rollovers.back(who, parse_id(form.get("id", ""), "id"), back)
                 case "activate":
-                    await self._activate(who, parse_id(form.get("id", ""), "id"))
+                    await self.rollovers.activate(who, parse_id(form.get("id", ""), "id"))
                 case _:
                     raise Malformed("plan, step, back or activate")
         except (ValidationError, ValueError) as error:
@@ -175,50 +152,14 @@ class RolloverDoors:
     async def _show(
         self, request: Request, principal: Principal, who: Operator, refusal: AppError | None
     ) -> Response:
-        context = {"found": await self._all(who), "error": refusal.message if refusal else None}
+        context = {
+            "found": await self.rollovers.all(who),
+            "error": refusal.message if refusal else None,
+        }
         shown = console_page(request, principal, who, "operator_authorities.html", context)
         if refusal is not None:
             shown.status_code = 409
         return shown
-
-    async def _all(self, who: Operator) -> wire.RolloversReply:
-        await self.operators.note(who, "look at the authorities")
-        return await self.bus.call(wire.RolloversRequest(), wire.RolloversReply, seconds=SECONDS)
-
-    async def _plan(self, who: Operator, body: PlanBody) -> wire.RolloverSeen:
-        asked = wire.PlanRolloverRequest(
-            new_issuer_id=parse_id(body.new_issuer_id, "new_issuer_id"),
-            least_share=body.least_share,
-            drain_days=body.drain_days,
-            actor_id=who.id,
-            reason=who.reason,
-        )
-        return await self.bus.call(asked, wire.RolloverSeen, seconds=SECONDS)
-
-    async def _step(self, who: Operator, rollover: UUID, body: StepBody) -> wire.RolloverSeen:
-        asked = wire.StepRolloverRequest(
-            rollover_id=rollover,
-            from_state=body.from_state,
-            direction="forward",
-            broker_seen_to=body.broker_seen_to,
-            actor_id=who.id,
-            reason=who.reason,
-        )
-        return await self.bus.call(asked, wire.RolloverSeen, seconds=SECONDS)
-
-    async def _back(self, who: Operator, rollover: UUID, body: BackBody) -> wire.RolloverSeen:
-        asked = wire.StepRolloverRequest(
-            rollover_id=rollover,
-            from_state=body.from_state,
-            direction="back",
-            actor_id=who.id,
-            reason=who.reason,
-        )
-        return await self.bus.call(asked, wire.RolloverSeen, seconds=SECONDS)
-
-    async def _activate(self, who: Operator, issuer: UUID) -> wire.IssuerReply:
-        asked = wire.ActivateIssuerRequest(issuer_id=issuer, actor_id=who.id, reason=who.reason)
-        return await self.bus.call(asked, wire.IssuerReply, seconds=SECONDS)
 
     def _recent(self, request: Request, principal: Principal) -> Operator:
         self.callers.require_recent(principal, CONSOLE)

@@ -49,6 +49,7 @@ def operator_endpoints(
     offered = [
         *access_operations(access),
         *_reading(api),
+        *_searching(api),
         *jobs.operations(),
         *rollovers.operations(),
         *_changing(api),
@@ -100,7 +101,23 @@ def _reading(api: OperatorApi) -> list[Operation]:
         ("Requests", "Requests", f"{API}/requests", api.requests, access_models.GrantsAnswer),
         ("Health", "Certificates, queues", f"{API}/health", api.health, models.HealthAnswer),
     ]
-    searches = [
+    return [
+        Operation(
+            name=f"operator{name}",
+            summary=summary,
+            method="GET",
+            path=path,
+            roles=OPERATORS,
+            handler=handler,
+            answers={200: answer},
+        )
+        for name, summary, path, handler, answer in offered
+    ]
+
+
+def _searching(api: OperatorApi) -> list[Operation]:
+    models = operator_models
+    return [
         Operation(
             name="operatorDevices",
             summary="Devices of all tenants by name or id",
@@ -132,19 +149,6 @@ def _reading(api: OperatorApi) -> list[Operation]:
             answers={200: None},
         ),
     ]
-    reads = [
-        Operation(
-            name=f"operator{name}",
-            summary=summary,
-            method="GET",
-            path=path,
-            roles=OPERATORS,
-            handler=handler,
-            answers={200: answer},
-        )
-        for name, summary, path, handler, answer in offered
-    ]
-    return [*reads, *searches]
 
 
 def _changing(api: OperatorApi) -> list[Operation]:

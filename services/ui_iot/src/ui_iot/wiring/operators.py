@@ -16,6 +16,7 @@ from ui_iot.operator_export import OperatorExport
 from ui_iot.operator_job_doors import JobDoors
 from ui_iot.operator_jobs import OperatorJobs
 from ui_iot.operator_pages import OperatorPages
+from ui_iot.operator_rollover_calls import Rollovers
 from ui_iot.operator_rollovers import RolloverDoors
 from ui_iot.operator_routes import operator_endpoints
 from ui_iot.operator_who import Reasons
@@ -59,7 +60,9 @@ def endpoints(made: Parts, callers: Callers, sealed: SealedCookies) -> list[Endp
             JobDoors(
                 jobs=OperatorJobs(db=made.operator_db, streams=Streams(made.bus)), reasons=reasons
             ),
-            RolloverDoors(bus=made.bus, operators=operators, reasons=reasons, callers=callers),
+            RolloverDoors(
+                rollovers=Rollovers(made.bus, operators), reasons=reasons, callers=callers
+            ),
             billing_api.operations(BillingApi(made.bus, operators, reasons)),
         ),
         *operator_billing.endpoints(made.bus, operators, pages),
