@@ -79,6 +79,100 @@ PUBLIC = Rules()
             "https://" + "a" * 64 + ".example/",
         ),
         "https://a.example/" + "a" * 2000,
+        # Numbers in every base, addresses that are cut short, run over, or are written in percents.
+        *(
+            "https://0x7f.0.0.1/",
+            "https://0x7f.0x0.0x0.0x1/",
+            "https://127.0.1/",
+            "https://127.1./",
+        ),
+        *(
+            "https://0177.1/",
+            "https://0/",
+            "https://0.0.0.0/",
+            "https://00.0.0.0/",
+            "https://256.1.1.1/",
+        ),
+        *(
+            "https://4294967297/",
+            "https://127.0.0.1.1/",
+            "https://127.0.0.0x1/",
+            "https://0127.0.0.1/",
+        ),
+        *(
+            "https://127%2e0%2e0%2e1/",
+            "https://%31%32%37.0.0.1/",
+            "https://a.example%00.b.example/",
+        ),
+        *("https://a.example%2f@b.example/", "https://a.example%23.b.example/", "https://10.1/"),
+        # IPv6 that carries, zones, or is not quite one.
+        *(
+            "https://[::ffff:7f00:1]/",
+            "https://[0:0:0:0:0:ffff:127.0.0.1]/",
+            "https://[::127.0.0.1]/",
+        ),
+        *("https://[::ffff:0:127.0.0.1]/", "https://[64:ff9b:1::a9fe:a9fe]/", "https://[fec0::1]/"),
+        *("https://[fe80::1%eth0]/", "https://[2606:4700::1%25]/", "https://[2606:4700::1%251]/"),
+        *(
+            "https://[2002:a9fe:a9fe::]/",
+            "https://[2001:0:1::1]/",
+            "https://[2606:4700::5efe:a00:1]/",
+        ),
+        *(
+            "https://[::1].a.example/",
+            "https://[v1.a]/",
+            "https://[]/",
+            "https://[[::1]]/",
+            "https://[::1]a/",
+        ),
+        # What other programs take for a dot, a slash, a digit, or nothing.
+        *("https://a\u3002example/", "https://a\uff0eexample/", "https://a\uff61example/"),
+        *("https://a.ex\u00adample/",),
+        *(
+            "https://a.example\u2044b/",
+            "https://loc\u00e4lhost.example/",
+            "https://a\u200b.example/",
+        ),
+        *(
+            "https:\\\\a.example/",
+            "https:/\\a.example/",
+            "https://a.example\\.b.example/",
+            "\thttps://a.example/",
+        ),
+        *(
+            "ht\ntps://a.example/",
+            "https://a.exa\tmple/",
+            "https://a.example\r/",
+            " https://a.example/",
+            "https://a.example/ ",
+        ),
+        *(
+            "https://a.example:443:443/",
+            "https://a.example:-443/",
+            "https://a.example:443a/",
+            "https://a.example:00443x/",
+        ),
+        *(
+            "https://a.example;b.example/",
+            "https://a.example,b.example/",
+            "https://a.example&b/",
+            "https://*.example/",
+        ),
+        *(
+            "unix:///run/x.sock",
+            "http+unix://a.example/",
+            "jar:https://a.example/",
+            "dict://a.example/",
+            "data:,x",
+        ),
+        *(
+            "https://user@/",
+            "https://:443/",
+            "https://.example/",
+            "https://./",
+            "https://../",
+            "https://a_.example/",
+        ),
     ],
 )
 def test_odd_or_private_targets_are_refused(url: str) -> None:

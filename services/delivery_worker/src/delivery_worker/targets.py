@@ -99,7 +99,8 @@ def _read_host(parts: SplitResult, rules: Rules) -> str:
     if address is not None:
         rules.require_callable(address)
         return str(address)
-    if len(host) > LONGEST_HOST or not _NAME.fullmatch(host):
+    # In brackets there are IPv6 addresses, and RFC 3986's "future" ones, which would pass for names.
+    if parts.netloc.startswith("[") or len(host) > LONGEST_HOST or not _NAME.fullmatch(host):
         raise TargetRefused("the host must be a full name in ASCII, or an address")
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
         raise TargetRefused("the host is a number in a form that is not taken")
