@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from provision_api.settings import Settings
+    from pulse_common.bus import Bus
     from pulse_common.http import OnRefused
     from pulse_common.ratelimit import Limiter
     from pulse_common.runtime import Runtime
+    from pulse_common.tenancy import Database
 
 NAME = "provision_api"
 
@@ -84,14 +86,8 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         proxies,
         proxies if settings.client_certificate_header else (),
     )
-    await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
-    await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
-    await bus.answer(events.RenameDeviceRequest, provisioning.answer_rename_device)
-    await provisioning.rescue_door.listen(bus)
-    await provisioning.transfer_calls.listen(bus)
-    await fleet.answer(bus, database, provisioning.administrators)
-    administrators = provisioning.administrators
-    await Groups(db=database, clock=system_clock, administrators=administrators).listen(bus)
+    tokens = DeviceTokens(db=database, clock=system_clock)
+    await _listen(bus, database, provisioning, tokens)
     runtime.spawn("outbox relay", Relay(database, bus).run())
     runtime.spawn("imports", fleet.work_imports_off(database))
     if settings.canary_every_seconds:
@@ -106,7 +102,20 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         limiter=parts.open_limiter(runtime, settings.rate_limit_store_url, proxies),
         on_refused=refusals.refused,
     )
-    tokens = DeviceTokens(db=database, clock=system_clock)
-    await DeviceTokenCalls(tokens, provisioning.administrators).listen(bus)
     device_tokens = DeviceTokenApi(tokens, proxies)
     return create_app(provisioning, doors, runtime.readiness, device_tokens)
+
+
+async def _listen(
+    bus: Bus, database: Database, provisioning: Provisioning, tokens: DeviceTokens
+) -> None:
+    """Answer what ui_iot asks for people."""
+    administrators = provisioning.administrators
+    await bus.answer(events.CreateDeviceRequest, provisioning.answer_create_device)
+    await bus.answer(events.MintTokenRequest, provisioning.answer_mint_token)
+    await bus.answer(events.RenameDeviceRequest, provisioning.answer_rename_device)
+    await provisioning.rescue_door.listen(bus)
+    await provisioning.transfer_calls.listen(bus)
+    await fleet.answer(bus, database, administrators)
+    await Groups(db=database, clock=system_clock, administrators=administrators).listen(bus)
+    await DeviceTokenCalls(tokens, administrators).listen(bus)

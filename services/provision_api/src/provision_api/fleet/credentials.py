@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pulse_common.bus import Bus
     from pulse_common.clock import Clock
     from pulse_common.identity import TenantId
-    from pulse_common.tenancy import Database
+    from pulse_common.tenancy import Database, TenantTx
 
 MOST_CLAIMS = 20
 _NONE = "no such enrolment profile"
@@ -56,14 +56,7 @@ class Credentials:
         which = request.enrolment_profile_id
         async with self.db.tenant_connection(tenant) as tx:
             await require_writable(tx)
-            # Locked while the CA signs: nobody deletes the profile, or passes the bound, meanwhile.
-            found = await enrolment_store.lock_wishes(tx, which)
-            if found is None:
-                raise NotFound(_NONE)
-            if found["method"] != "claim":
-                raise Conflict("the enrolment profile is for registered hardware, not for claims")
-            if await enrolment_store.count_claims(tx, which, self.clock()) >= MOST_CLAIMS:
-                raise Conflict(f"{MOST_CLAIMS} claim certificates of the profile count already")
+            await self._require_room_for_claim(tx, which)
             asked = calls.SignClaimRequest(
                 tenant_id=tenant,
                 enrolment_profile_id=which,
@@ -94,6 +87,16 @@ class Credentials:
             serial_number=signed.serial_number,
             not_after=signed.not_after,
         )
+
+    async def _require_room_for_claim(self, tx: TenantTx, which: UUID) -> None:
+        # Locked while the CA signs: nobody deletes the profile, or passes the bound, meanwhile.
+        found = await enrolment_store.lock_wishes(tx, which)
+        if found is None:
+            raise NotFound(_NONE)
+        if found["method"] != "claim":
+            raise Conflict("the enrolment profile is for registered hardware, not for claims")
+        if await enrolment_store.count_claims(tx, which, self.clock()) >= MOST_CLAIMS:
+            raise Conflict(f"{MOST_CLAIMS} claim certificates of the profile count already")
 
     async def revoke_claim(
         self, request: calls.RevokeClaimCertificateRequest

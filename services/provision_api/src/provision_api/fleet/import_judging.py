@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from provision_api.fleet import bulk_store
 from provision_api.fleet.bulk_store import NewDevice
 from provision_api.fleet.import_reading import Refused, Row
-from provision_api.fleet.import_store import Outcome
+from provision_api.fleet.import_rows import Outcome
 from pulse_common.ids import new_id
 
 if TYPE_CHECKING:

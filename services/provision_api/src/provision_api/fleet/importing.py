@@ -14,7 +14,7 @@ import structlog
 
 from provision_api import store
 from provision_api.enrolment import require_active
-from provision_api.fleet import bulk_store, import_reading, import_store
+from provision_api.fleet import bulk_store, import_reading, import_rows, import_store
 from provision_api.fleet.import_judging import judge
 from provision_api.fleet.import_reading import Line, Unreadable
 from pulse_common import audit, entitlements, events, outbox
@@ -104,7 +104,7 @@ class Importer:
         if stopped.new:
             await self._make(tx, found, stopped.new)
         if stopped.outcomes:
-            await import_store.keep_outcomes(tx, import_id, stopped.outcomes)
+            await import_rows.keep_outcomes(tx, import_id, stopped.outcomes)
         await self._advance(tx, found, stopped, lines, columns, begin)
         if room < len(judged.new):
             reason = f"your plan includes {held.devices} devices: start again when it includes more"

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from provision_api import domain
-from provision_api.fleet import import_reading, import_store
+from provision_api.fleet import import_reading, import_rows, import_store
 from provision_api.fleet.profiles import require_writable
 from pulse_common import audit
 from pulse_common import events_fleet as calls
@@ -144,10 +144,10 @@ class Imports:
             begun_at = found.tokens_begun_at
             if request.after_line == 0:
                 if begun_at is not None:
-                    await import_store.end_tokens(tx, found.import_id, begun_at, now)
+                    await import_rows.end_tokens(tx, found.import_id, begun_at, now)
                 begun_at = now
                 await audit.record(tx, _act(caller, "device_import.tokens", found.import_id))
-            rows = await import_store.devices_after(
+            rows = await import_rows.devices_after(
                 tx, found.import_id, request.after_line, self.tokens_a_call
             )
             expires_at = now + domain.LONGEST_LIFETIME
@@ -162,7 +162,7 @@ class Imports:
                 "now": now,
             }
             if rows:
-                await import_store.create_tokens(tx, [row["device_id"] for row in rows], values)
+                await import_rows.create_tokens(tx, [row["device_id"] for row in rows], values)
             more = len(rows) == self.tokens_a_call
             await import_store.mark_tokens(
                 tx, found.import_id, begun_at=begun_at, taken_at=None if more else now
