@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.integration.people import Person
     from tests.integration.world import World
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 FLEETS = "/api/v2/enrolment-profiles"
 
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pulse_device.app import (
-    EnrolOptions,
     RunOptions,
     Terminal,
     enroll_command,
@@ -22,6 +21,7 @@ from pulse_device.directory import DeviceDirectory
 from pulse_device.enrolment import refuse_existing
 from pulse_device.errors import DeviceError, LocalFilesError
 from pulse_device.journal import one_line
+from pulse_device.ways import EnrolOptions
 
 if TYPE_CHECKING:
     import argparse
