@@ -3750,6 +3750,8 @@ GRANT SELECT(ts) ON TABLE public.telemetry TO pulse_billing;
 
 GRANT SELECT(message_id) ON TABLE public.telemetry TO pulse_ingest;
 
+GRANT SELECT(metrics) ON TABLE public.telemetry TO pulse_ingest;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE public.tenant_access_policies TO pulse_app;
 GRANT SELECT ON TABLE public.tenant_access_policies TO pulse_operator_read;
 GRANT SELECT ON TABLE public.tenant_access_policies TO pulse_operator_data;

@@ -126,6 +126,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON alert_rules, alert_states, alerts TO pul
 GRANT SELECT, INSERT, UPDATE ON alert_watch TO pulse_ingest;
 
 -- What ingest_worker judges readings by: which devices count, who is in which group, which schema a profile asks for.
+-- What was stored after a late reading is judged with it.
+GRANT SELECT (metrics) ON telemetry TO pulse_ingest;
 GRANT SELECT (status, profile_id, name) ON devices TO pulse_ingest;
 GRANT SELECT ON device_group_members TO pulse_ingest;
 GRANT SELECT (tenant_id, profile_id, telemetry_schema) ON device_profiles TO pulse_ingest;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,23 @@ class Rig:
         while self.now < until:
             self.now = min(until, self.now + timedelta(seconds=10))
             await Silence(database=self.database, clock=lambda: self.now, sees=self._sees).look()
+
+    async def stored(self, *readings: Reading) -> None:
+        """Store readings as one batch, and judge them."""
+        for one in readings:
+            self.superuser.execute(
+                "INSERT INTO telemetry (tenant_id, device_id, ts, message_id, metrics, received_at)"
+                " VALUES (%s, %s, %s, %s, %s::jsonb, %s)",
+                [
+                    one.tenant_id,
+                    one.device_id,
+                    one.ts,
+                    one.message_id,
+                    json.dumps(one.metrics),
+                    one.received_at,
+                ],
+            )
+        await self.judging.judge(readings)
 
     async def _sees(self) -> bool:
         return self.seeing
@@ -234,6 +252,40 @@ async def test_readings_of_more_than_five_minutes_ago_raise_nothing(rig: Rig) ->
     await rig.judging.judge([rig.reading(tenant, device, 99.0, -301)])
 
     assert rig.alerts(tenant) == []
+
+
+@pytest.mark.parametrize("hold", [0, 20])
+async def test_readings_that_come_late_leave_an_alert_as_it_is_by_the_newest(
+    rig: Rig, hold: int
+) -> None:
+    """Nothing is left raised, or cleared, by what the device has long overtaken."""
+    tenant = rig.tenant()
+    hot, cool = rig.device(tenant), rig.device(tenant)
+    await rig.rule(tenant, hold_seconds=hold)
+    for seconds in range(-240, 1, 20):
+        await rig.stored(
+            rig.reading(tenant, hot, 31.0, seconds), rig.reading(tenant, cool, 20.0, seconds)
+        )
+    assert rig.alerts(tenant) == [(hot, None)]
+
+    await rig.stored(*(rig.reading(tenant, hot, 20.0, seconds) for seconds in (-159, -130)))
+    await rig.stored(*(rig.reading(tenant, cool, 31.0, seconds) for seconds in (-159, -130)))
+
+    still_raised = [device for device, reason in rig.alerts(tenant) if reason is None]
+    assert still_raised == [hot]
+
+
+async def test_batches_judged_the_other_way_round_come_to_the_same_end(rig: Rig) -> None:
+    """Two are judged at a time: the later one may be first."""
+    tenant, other = rig.tenant(), rig.tenant()
+    device, theirs = rig.device(tenant), rig.device(other)
+    await rig.rule(tenant)
+    await rig.stored(rig.reading(tenant, device, 20.0, -1), rig.reading(other, theirs, 31.0, 1))
+
+    await rig.stored(rig.reading(tenant, device, 31.0, -60))
+
+    assert rig.alerts(tenant) == [(device, "recovered")]
+    assert rig.told(tenant) == ["alert.raised", "alert.cleared"]
 
 
 @pytest.mark.parametrize("value", [True, "99"])

@@ -13,6 +13,7 @@ import structlog
 
 from ingest_worker import metrics
 from ingest_worker.alerts import store
+from ingest_worker.alerts.later_store import find_later
 from ingest_worker.alerts.rules import FRESH, Standing, Value, judge
 from ingest_worker.alerts.store import Judged
 from pulse_common import outbox
@@ -66,9 +67,9 @@ class Judging:
             quiet = [one for one in judged if not _is_lasting(one)]
             if quiet:
                 await store.save_lasts(tx, quiet)
-        tenants = {one.pair[0] for one in judged if _is_lasting(one)}
-        for tenant in sorted(tenants):
-            mine = {pair: what for pair, what in seen.items() if pair[0] == tenant}
+        lasting = [one.pair for one in judged if _is_lasting(one)]
+        for tenant in sorted({pair[0] for pair in lasting}):
+            mine = {pair: seen[pair] for pair in lasting if pair[0] == tenant}
             await self._change(TenantId(tenant), mine)
 
     async def _seen(self, readings: Sequence[Reading]) -> Seen:
@@ -91,6 +92,7 @@ class Judging:
         """Judge again, now that nobody else changes anything of this tenant, and write what that comes to."""
         async with self.database.service_tenant_connection("pulse_ingest", tenant) as tx:
             await store.lock(tx)
+            seen = await self._in_order(tx, seen)
             judged = _judge_all(seen, await store.find_standings(tx, list(seen)))
             lasting = [one for one in judged if _is_lasting(one)]
             if not lasting:
@@ -104,6 +106,14 @@ class Judging:
                     if turn < len(one.changes)
                 ]
                 await self._apply(tx, now)
+
+    async def _in_order(self, tx: TenantTx, seen: Seen) -> Seen:
+        """Add what is stored of later times: what comes late, or was overtaken, is judged as it would have been in turn."""
+        later = await find_later(tx, seen)
+        return {
+            pair: (rule, list(dict.fromkeys([*values, *later.get(pair, ())])))
+            for pair, (rule, values) in seen.items()
+        }
 
     async def _apply(self, tx: TenantTx, changes: Sequence[tuple[Rule, UUID, Change]]) -> None:
         raised = [one for one in changes if one[2].raised]
