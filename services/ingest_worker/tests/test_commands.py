@@ -181,11 +181,28 @@ async def test_command_times_out_and_an_answer_after_its_time_changes_nothing(
     assert history(superuser, device) == [("acknowledged", None)]
 
 
-def answer(request: CommandRequest, at: datetime) -> FakeMessage:
+async def test_the_first_answer_stands_however_often_another_comes(
+    link: Link, commands: Commands, device: Device, superuser: Connection
+) -> None:
+    await listens(device)
+    request = command(device)
+    async with running(link):
+        await commands.answer(request)
+    first, later = system_clock(), system_clock() + timedelta(seconds=1)
+
+    await commands.settle_batch([answer(request, later, ok=False), answer(request, first)])
+    await commands.settle_batch([answer(request, first), answer(request, later, ok=False)])
+    await commands.settle_batch([answer(request, later, ok=False)])
+
+    assert history(superuser, device) == [("acknowledged", None)]
+
+
+def answer(request: CommandRequest, at: datetime, *, ok: bool = True) -> FakeMessage:
     said = CommandAcknowledgement(
         tenant_id=request.tenant_id,
         device_id=request.device_id,
         command_id=request.command_id,
         received_at=at,
+        ok=ok,
     )
     return FakeMessage(said.to_bytes())

@@ -170,6 +170,24 @@ async def test_hard_plan_drops_what_is_over_with_a_receipt_that_the_device_hears
 
 
 @pytest.mark.anyio
+async def test_device_hears_the_last_count_of_a_flood_that_was_short(database: Database) -> None:
+    now = system_clock()
+    receipts, link = Receipts(database, lambda: now), FakeLink()
+    over = Over("device_messages", 1.5)
+    origin = Origin(TENANT, DEVICE, "telemetry")
+    for _ in range(3):
+        receipts.note(origin, over, "dropped", messages=1, size_bytes=10)
+        await receipts.tell(link)
+        now += timedelta(seconds=1)
+
+    for _ in range(2):
+        now += timedelta(seconds=10)
+        await receipts.tell(link)
+
+    assert [said["messages"] for _, said in link.published] == [1, 3]
+
+
+@pytest.mark.anyio
 async def test_soft_plan_keeps_what_is_over_and_drains_it_when_there_is_room(
     bus: Bus, database: Database, superuser: psycopg.Connection
 ) -> None:

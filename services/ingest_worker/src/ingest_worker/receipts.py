@@ -125,6 +125,8 @@ class Receipts:
         for key in due[:MOST_TOLD_A_FLUSH]:
             self._told[key] = now
         told = due[:MOST_TOLD_A_FLUSH]
+        # Whose turn has not come waits for it: the last count of a short flood is told, too.
+        self._to_tell.update((key, waiting[key]) for key in waiting.keys() - set(told))
         await asyncio.gather(*(_tell(link, *key, waiting[key]) for key in told))
 
     def _end_quiet_ones(self) -> None:
