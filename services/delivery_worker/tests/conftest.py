@@ -19,8 +19,10 @@ from delivery_worker.audit_feed import AuditFeed
 from delivery_worker.calls import Caller
 from delivery_worker.handlers import Handlers
 from delivery_worker.known_routes import KnownRoutes
-from delivery_worker.lanes import Lanes, end
+from delivery_worker.lane import end
+from delivery_worker.lanes import Lanes
 from delivery_worker.placing import Dropped, Placing
+from delivery_worker.replaying import Replaying
 from delivery_worker.router import Router
 from delivery_worker.signing import Safe
 from delivery_worker.targets import Rules
@@ -61,6 +63,7 @@ class Engine:
     bus: Bus
     db: Database
     handlers: Handlers
+    replaying: Replaying
     lanes: Lanes
     feed: AuditFeed
     clock: Now
@@ -126,7 +129,6 @@ async def running(postgres: Postgres, nats_server: Nats, tenant: UUID) -> AsyncI
         rules=EVERYTHING_HERE,
         routes=routes,
         lanes=lanes,
-        placing=placing,
         attempts=attempts,
         clock=clock,
     )
@@ -144,6 +146,7 @@ async def running(postgres: Postgres, nats_server: Nats, tenant: UUID) -> AsyncI
         bus=bus,
         db=db,
         handlers=handlers,
+        replaying=Replaying(db=db, placing=placing),
         lanes=lanes,
         feed=feed,
         clock=clock,

@@ -175,13 +175,13 @@ async def test_failed_delivery_comes_again_under_the_same_id_and_then_is_dead_an
         asked = engine.act(
             calls.ReplayDeadRequest, made.route_id, since=engine.clock() - timedelta(1)
         )
-        assert (await engine.handlers.replay(asked)).replayed == 1
+        assert (await engine.replaying.replay(asked)).replayed == 1
         await until_true(lambda: len(messages(endpoint)) == 4)
         assert {got.headers["webhook-id"] for got in messages(endpoint)} == ids
         assert dead() == []
-        assert (await engine.handlers.replay(asked)).replayed == 0
+        assert (await engine.replaying.replay(asked)).replayed == 0
         with pytest.raises(NotFound):
-            await engine.handlers.replay(asked.model_copy(update={"delivery_id": "msg_x"}))
+            await engine.replaying.replay(asked.model_copy(update={"delivery_id": "msg_x"}))
 
 
 async def test_route_that_fails_for_days_is_told_and_then_disabled(

@@ -114,9 +114,9 @@ async def test_replay_into_a_full_backlog_is_refused_and_keeps_the_dead_letters(
             await until_dead(superuser, made.route_id, number + 1)
         await pause(engine, made.route_id)
         asked = engine.act(calls.ReplayDeadRequest, made.route_id)
-        first = await engine.handlers.replay(asked)
+        first = await engine.replaying.replay(asked)
         with pytest.raises(Conflict, match="as many messages wait"):
-            await engine.handlers.replay(asked)
+            await engine.replaying.replay(asked)
 
         assert first.replayed == 2
         await until_dead(superuser, made.route_id, 2)

@@ -14,6 +14,7 @@ from delivery_worker.keeping import Keeping
 from delivery_worker.known_routes import KnownRoutes
 from delivery_worker.lanes import Lanes
 from delivery_worker.placing import Dropped, Placing
+from delivery_worker.replaying import Replaying
 from delivery_worker.router import HAPPENED, READINGS, Router
 from delivery_worker.signing import Safe
 from delivery_worker.turns import Turns
@@ -57,7 +58,6 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
         rules=rules,
         routes=routes,
         lanes=lanes,
-        placing=placing,
         attempts=attempts,
         clock=system_clock,
     )
@@ -72,7 +72,7 @@ async def start(settings: Settings, runtime: Runtime) -> Starlette:
     runtime.spawn("audit feed", turns.run("audit", feed.run))
     keeping = Keeping(db=database, clock=system_clock, keep=keep)
     runtime.spawn("keeping", turns.run("keeping", keeping.run))
-    await _answer(bus, handlers)
+    await _answer(bus, handlers, Replaying(db=database, placing=placing))
     return create_app(runtime.readiness)
 
 
@@ -83,7 +83,7 @@ async def route_all(bus: Bus, router: Router) -> None:
         both.create_task(consume_batches(bus, HAPPENED, router.handle))
 
 
-async def _answer(bus: Bus, handlers: Handlers) -> None:
+async def _answer(bus: Bus, handlers: Handlers, replaying: Replaying) -> None:
     await bus.answer(calls.CreateRouteRequest, handlers.create)
     await bus.answer(calls.ChangeRouteRequest, handlers.change)
     await bus.answer(calls.DeleteRouteRequest, handlers.delete)
@@ -92,5 +92,5 @@ async def _answer(bus: Bus, handlers: Handlers) -> None:
     await bus.answer(calls.TestRouteRequest, handlers.test)
     await bus.answer(calls.PauseRouteRequest, handlers.pause)
     await bus.answer(calls.ResumeRouteRequest, handlers.resume)
-    await bus.answer(calls.ReplayDeadRequest, handlers.replay)
+    await bus.answer(calls.ReplayDeadRequest, replaying.replay)
     await bus.answer(calls.BacklogRequest, handlers.backlog)

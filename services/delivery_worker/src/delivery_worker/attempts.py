@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from delivery_worker import store, troubles
+from delivery_worker import dead_store, store, troubles
 from delivery_worker.calls import Attempt
 from delivery_worker.domain import DISABLED_AFTER, TOLD_AFTER, retry_after
 from delivery_worker.signing import SecretLostError, sign
@@ -116,7 +116,7 @@ class Attempts:
         await self._failed(tx, route, tried.at, tried.made)
         if buried:
             reason = tried.made.error or ""
-            await store.bury(tx, tried.delivery, tried.number, tried.at, reason)
+            await dead_store.bury(tx, tried.delivery, tried.number, tried.at, reason)
 
     async def _failed(self, tx: TenantTx, route: Route, at: datetime, made: Attempt) -> None:
         """Remember since when it fails; tell the tenant after a day, give up after three or when told to."""

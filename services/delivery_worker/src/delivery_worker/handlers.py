@@ -1,4 +1,4 @@
-"""What ui_iot asks for: routes made, changed, verified, tested, stopped, and dead letters delivered anew."""
+"""What ui_iot asks for: routes made, changed, verified, tested and stopped."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from delivery_worker import audit_store, store, templates
+from delivery_worker import acts, audit_store, store, templates
 from delivery_worker.domain import SECRET_OVERLAP, echoes
 from delivery_worker.signing import new_secret
 from delivery_worker.targets import TargetRefused, read_target
-from pulse_common import audit, entitlements
 from pulse_common import delivery_events as calls
-from pulse_common.errors import Conflict, Malformed, NotFound, Stale
+from pulse_common import entitlements
+from pulse_common.errors import Conflict, Malformed, Stale
 from pulse_common.identity import TenantId
 from pulse_common.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from delivery_worker.attempts import Attempts
@@ -26,14 +25,10 @@ if TYPE_CHECKING:
     from delivery_worker.domain import Route
     from delivery_worker.known_routes import KnownRoutes
     from delivery_worker.lanes import Lanes
-    from delivery_worker.placing import Placing
     from delivery_worker.signing import Safe
     from delivery_worker.targets import Rules
-    from pulse_common.audit_actions import Action
     from pulse_common.clock import Clock
-    from pulse_common.tenancy import Database, Row, TenantTx
-
-MOST_REPLAYED = 1000
+    from pulse_common.tenancy import Database, TenantTx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +38,6 @@ class Handlers:
     rules: Rules
     routes: KnownRoutes
     lanes: Lanes
-    placing: Placing
     attempts: Attempts
     clock: Clock
 
@@ -58,7 +52,7 @@ class Handlers:
             if await store.find_route(tx, asked.route_id) is None:
                 limits.require_room("routes", used)
             await store.add_route(tx, asked.route_id, asked.wanted, sealed)
-            await self._record(tx, asked, "route.create", asked.wanted.model_dump(mode="json"))
+            await acts.record(tx, asked, "route.create", asked.wanted.model_dump(mode="json"))
         self.routes.changed(asked.tenant_id)
         return calls.RouteReply(route_id=asked.route_id, version=1, secret=secret)
 
@@ -66,20 +60,20 @@ class Handlers:
         self._check(asked.wanted)
         async with self._tenant(asked) as tx:
             (await entitlements.load(tx)).require_writable()
-            await self._find(tx, asked)
+            await acts.find(tx, asked)
             if not await store.change_route(tx, asked.route_id, asked.wanted, asked.version):
                 raise Stale("the route has changed: read it again")
-            await self._record(tx, asked, "route.change", asked.wanted.model_dump(mode="json"))
-            route = await self._find(tx, asked)
+            await acts.record(tx, asked, "route.change", asked.wanted.model_dump(mode="json"))
+            route = await acts.find(tx, asked)
             await audit_store.begin(tx, route)
         self.routes.changed(asked.tenant_id)
         return _reply(route)
 
     async def delete(self, asked: calls.DeleteRouteRequest) -> calls.RouteReply:
         async with self._tenant(asked) as tx:
-            route = await self._find(tx, asked)
+            route = await acts.find(tx, asked)
             await store.delete_route(tx, asked.route_id)
-            await self._record(tx, asked, "route.delete", {"name": route.name})
+            await acts.record(tx, asked, "route.delete", {"name": route.name})
         self.routes.changed(asked.tenant_id)
         return _reply(route)
 
@@ -87,11 +81,11 @@ class Handlers:
         secret = new_secret()
         sealed = self.safe.seal(secret, asked.tenant_id, asked.route_id)
         async with self._tenant(asked) as tx:
-            await self._find(tx, asked)
+            await acts.find(tx, asked)
             until = self.clock() + SECRET_OVERLAP
             await store.rotate_secret(tx, asked.route_id, sealed, until)
-            await self._record(tx, asked, "route.change", {"rotated": "signing key"})
-            route = await self._find(tx, asked)
+            await acts.record(tx, asked, "route.change", {"rotated": "signing key"})
+            route = await acts.find(tx, asked)
         self.routes.changed(asked.tenant_id)
         return calls.RouteReply(route_id=route.route_id, version=route.version, secret=secret)
 
@@ -104,9 +98,9 @@ class Handlers:
         if owned:
             async with self._tenant(asked) as tx:
                 if await store.set_status(tx, route, "active", ["unverified"]):
-                    await audit_store.begin(tx, await self._find(tx, asked))
-                    await self._record(tx, asked, "route.change", {"status": "active"})
-                elif (await self._find(tx, asked)).status == "unverified":
+                    await audit_store.begin(tx, await acts.find(tx, asked))
+                    await acts.record(tx, asked, "route.change", {"status": "active"})
+                elif (await acts.find(tx, asked)).status == "unverified":
                     raise Conflict("the address has changed meanwhile: send the challenge again")
             self.routes.changed(asked.tenant_id)
         reply = _attempt(made)
@@ -121,7 +115,7 @@ class Handlers:
             raise Conflict("verify the route first: its endpoint has to answer the challenge")
         made = await self._send(route, "test", {"text": "This is a test from Pulse."})
         async with self._tenant(asked) as tx:
-            await self._record(tx, asked, "route.test", {"delivered": made.delivered})
+            await acts.record(tx, asked, "route.test", {"delivered": made.delivered})
         return _attempt(made)
 
     async def pause(self, asked: calls.PauseRouteRequest) -> calls.RouteReply:
@@ -130,29 +124,6 @@ class Handlers:
     async def resume(self, asked: calls.ResumeRouteRequest) -> calls.RouteReply:
         return await self._switch(asked, "active", ["paused", "disabled"])
 
-    async def replay(self, asked: calls.ReplayDeadRequest) -> calls.ReplayedReply:
-        """Put dead letters back into their lane; a crash in between delivers them twice, under the same id."""
-        async with self._tenant(asked) as tx:
-            route = await self._find(tx, asked)
-            if route.status == "unverified":
-                raise Conflict("verify the route first: its endpoint has to answer the challenge")
-            dead = await store.lock_dead(
-                tx,
-                asked.route_id,
-                delivery_id=asked.delivery_id,
-                since=asked.since,
-                until=asked.until,
-                limit=MOST_REPLAYED,
-            )
-            if asked.delivery_id and not dead:
-                raise NotFound("no such dead letter")
-            placed = await self._place(dead)
-            if dead and not placed:
-                raise Conflict("as many messages wait for this route as may: deliver those first")
-            await store.exhume(tx, placed)
-            await self._record(tx, asked, "delivery.replay", {"replayed": len(placed)})
-        return calls.ReplayedReply(replayed=len(placed))
-
     async def backlog(self, asked: calls.BacklogRequest) -> calls.BacklogReply:
         counts = {
             route.route_id: self.lanes.waiting_for(route.route_id)
@@ -160,26 +131,14 @@ class Handlers:
         }
         return calls.BacklogReply(waiting={k: count for k, count in counts.items() if count})
 
-    async def _place(self, dead: Sequence[Row]) -> list[str]:
-        """Place dead letters while there is room, the oldest first, and return the ids of those that were."""
-        placed = []
-        for letter in dead:
-            # Another name for the stream, which has seen the first one.
-            again = f"{letter['delivery_id']}-{letter['died_at'].timestamp()}"
-            delivery = calls.Delivery.model_validate_json(letter["message"])
-            if not await self.placing.place(delivery, again):
-                break
-            placed.append(delivery.delivery_id)
-        return placed
-
     async def _switch(self, asked: calls.RouteAct, status: str, was: list[str]) -> calls.RouteReply:
         async with self._tenant(asked) as tx:
-            route = await self._find(tx, asked)
+            route = await acts.find(tx, asked)
             if route.status != status:
                 if not await store.set_status(tx, route, status, was):
                     raise Conflict(f"a route that is {route.status} cannot become {status}")
-                await self._record(tx, asked, "route.change", {"status": status})
-                route = await self._find(tx, asked)
+                await acts.record(tx, asked, "route.change", {"status": status})
+                route = await acts.find(tx, asked)
         self.routes.changed(asked.tenant_id)
         return _reply(route)
 
@@ -212,39 +171,15 @@ class Handlers:
 
     async def _callable(self, asked: calls.RouteAct) -> Route:
         async with self._tenant(asked) as tx:
-            route = await self._find(tx, asked)
+            route = await acts.find(tx, asked)
         if not route.tenant_active:
             raise Conflict("nothing is sent for a suspended tenant")
-        return route
-
-    async def _find(self, tx: TenantTx, asked: calls.RouteAct | calls.ChangeRouteRequest) -> Route:
-        route = await store.find_route(tx, asked.route_id)
-        if route is None:
-            raise NotFound("no such route")
         return route
 
     def _tenant(
         self, asked: calls.RouteAct | calls.ChangeRouteRequest | calls.CreateRouteRequest
     ) -> AbstractAsyncContextManager[TenantTx]:
         return self.db.tenant_connection(TenantId(asked.tenant_id))
-
-    async def _record(
-        self,
-        tx: TenantTx,
-        asked: calls.RouteAct | calls.ChangeRouteRequest | calls.CreateRouteRequest,
-        action: Action,
-        after: dict[str, object],
-    ) -> None:
-        act = audit.Act(
-            actor_kind="user",
-            actor_id=asked.actor_id,
-            action=action,
-            object_kind="route",
-            object_id=str(asked.route_id),
-            request_id=asked.request_id,
-            after=after,
-        )
-        await audit.record(tx, act)
 
 
 def _reply(route: Route) -> calls.RouteReply:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from delivery_worker import domain, held_store, store
+from delivery_worker import dead_store, domain, held_store
 from pulse_common.delivery_events import Delivery
 from pulse_common.errors import Unavailable
 from pulse_common.identity import TenantId
@@ -68,7 +68,7 @@ class Held:
                 if of_device and has_room:
                     await held_store.hold(tx, delivery, 0, at)
                 elif of_device:
-                    await store.bury(tx, delivery, 0, at, NO_ROOM)
+                    await dead_store.bury(tx, delivery, 0, at, NO_ROOM)
             if not of_device:
                 await self._try_first(route, delivery, has_room=has_room)
         return Done()
@@ -87,7 +87,7 @@ class Held:
                 due = tried.at + timedelta(seconds=outcome.seconds)
                 await held_store.hold(tx, delivery, 1, due)
             elif isinstance(outcome, Later):
-                await store.bury(tx, delivery, 1, tried.at, NO_ROOM)
+                await dead_store.bury(tx, delivery, 1, tried.at, NO_ROOM)
             elif was_trying and tried.made.delivered:
                 await held_store.all_due(tx, self.route_id, tried.at)
 

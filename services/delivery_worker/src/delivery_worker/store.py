@@ -83,25 +83,6 @@ _DISABLE = """
     UPDATE routes SET status = 'disabled', failing_since = coalesce(failing_since, %(at)s), version = version + 1
      WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s AND status = 'active'
 """
-_BURY = """
-    INSERT INTO delivery_dead_letters (tenant_id, delivery_id, route_id, event_type, device_id, died_at, attempts,
-                                       reason, message)
-    SELECT tenant_id, %(delivery_id)s, route_id, %(event_type)s, %(device_id)s, %(at)s, %(attempts)s, %(reason)s,
-           %(message)s
-      FROM routes WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s
-    ON CONFLICT (tenant_id, delivery_id) DO UPDATE
-        SET died_at = EXCLUDED.died_at, attempts = EXCLUDED.attempts, reason = EXCLUDED.reason
-"""
-_DEAD = """
-    SELECT delivery_id, died_at, message FROM delivery_dead_letters
-     WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s
-       AND (%(delivery_id)s::text IS NULL OR delivery_id = %(delivery_id)s)
-       AND (%(since)s::timestamptz IS NULL OR died_at >= %(since)s)
-       AND (%(until)s::timestamptz IS NULL OR died_at < %(until)s)
-     ORDER BY died_at LIMIT %(limit)s
-       FOR UPDATE
-"""
-_EXHUME = "DELETE FROM delivery_dead_letters WHERE tenant_id = %(tenant_id)s AND delivery_id = ANY(%(ids)s)"
 
 
 async def list_routes(tx: TenantTx) -> Sequence[Route]:
@@ -186,29 +167,6 @@ async def note_told(tx: TenantTx, route_id: UUID, at: datetime) -> bool:
 
 async def disable(tx: TenantTx, route_id: UUID, at: datetime) -> bool:
     return await tx.execute(_DISABLE, {**_key(tx, route_id), "at": at}) > 0
-
-
-async def bury(tx: TenantTx, delivery: Delivery, attempts: int, at: datetime, reason: str) -> None:
-    message = delivery.model_dump_json()
-    values = {"attempts": attempts, "at": at, "reason": reason[:300], "message": message}
-    await tx.execute(_BURY, {**_of(tx, delivery), **values})
-
-
-async def lock_dead(
-    tx: TenantTx,
-    route_id: UUID,
-    *,
-    delivery_id: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int,
-) -> Sequence[Row]:
-    values = {"delivery_id": delivery_id, "since": since, "until": until, "limit": limit}
-    return await tx.all(_DEAD, {**_key(tx, route_id), **values})
-
-
-async def exhume(tx: TenantTx, delivery_ids: Sequence[str]) -> None:
-    await tx.execute(_EXHUME, {"tenant_id": tx.tenant, "ids": list(delivery_ids)})
 
 
 def _key(tx: TenantTx, route_id: UUID) -> dict[str, UUID]:

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from delivery_worker import room_store
-from delivery_worker.lanes import end
+from delivery_worker.lane import end
 from pulse_common.errors import Unavailable
 
 if TYPE_CHECKING:
