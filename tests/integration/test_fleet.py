@@ -213,7 +213,9 @@ def test_imported_devices_enrol_with_the_tokens_that_were_handed_out_once(
     mark = uuid4().hex[:8]
     rows = "".join(f"{mark}-{n},Meter {n}\r\n" for n in range(1200))
     data = ("\ufeffhardware_id;name\r\n" + rows.replace(",", ";") + "no id;x\r\n").encode()
-    made = alice.api.post("/api/v2/imports", json={"format": "csv", "with_tokens": True}).json()
+    answer = alice.api.post("/api/v2/imports", json={"format": "csv", "with_tokens": True})
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
     path = f"/api/v2/imports/{made['id']}"
 
     for at in (0, 10_000):
