@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import nats
 import nats.errors
 import nats.js.errors
+import psycopg
 import pytest
 from services.ingest_worker.tests.whole import Flow, Service, make_service, until
 from tests.parts import PASSWORD, Nats, Postgres, free_port, running_postgres
@@ -75,6 +76,43 @@ def test_killed_service(flow: Flow, service: Service) -> None:
     strike(flow, service.kill, service.start)
 
     assert flow.rows() == Counter(range(MESSAGES))
+
+
+def test_killed_service_raises_and_clears_each_alert_once(
+    flow: Flow, service: Service, cluster: Postgres
+) -> None:
+    """Rules at every 30th number: whenever it dies, some are about to raise or to clear."""
+    steps = range(0, MESSAGES, 30)
+    with psycopg.connect(cluster.superuser) as connection:
+        for direction in ("above", "below"):
+            connection.cursor().executemany(
+                "INSERT INTO alert_rules (tenant_id, rule_id, name, kind, metric, direction, raise_at,"
+                " clear_at, created_at, watching_since)"
+                " VALUES (%s, gen_random_uuid(), %s, 'threshold', 'number', %s, %s, %s, now(), now())",
+                [
+                    (flow.device.tenant_id, f"{direction} {at}", direction, at + 0.5, at + 0.5)
+                    for at in steps
+                ],
+            )
+
+    strike(flow, service.kill, service.start)
+    until(lambda: told_of(flow, cluster)["alert.cleared"] >= len(steps), "the alerts cleared")
+
+    assert told_of(flow, cluster) == {"alert.raised": 2 * len(steps), "alert.cleared": len(steps)}
+    with psycopg.connect(cluster.superuser) as connection:
+        still = connection.execute(
+            "SELECT rule_name FROM alerts WHERE tenant_id = %s AND cleared_at IS NULL",
+            [flow.device.tenant_id],
+        ).fetchall()
+    assert {name for (name,) in still} == {f"above {at}" for at in steps}
+
+
+def told_of(flow: Flow, cluster: Postgres) -> Counter[str]:
+    with psycopg.connect(cluster.superuser) as connection:
+        rows = connection.execute(
+            "SELECT subject FROM outbox WHERE tenant_id = %s", [flow.device.tenant_id]
+        ).fetchall()
+    return Counter(subject.removeprefix("pulse.events.") for (subject,) in rows)
 
 
 def test_killed_postgresql(flow: Flow, cluster: Postgres) -> None:

@@ -91,11 +91,11 @@ class Flow:
         self.publishing = threading.Thread(target=self._publish)
 
     def _publish(self) -> None:
-        now = time.time_ns() // 1_000_000
+        first = time.time_ns() // 1_000_000 - self.count
         try:
             self.device.publish_many(
                 [
-                    json.dumps({"ts": now, "metrics": {"number": number}}).encode()
+                    json.dumps({"ts": first + number, "metrics": {"number": number}}).encode()
                     for number in range(self.count)
                 ],
                 PATIENCE_SECONDS,

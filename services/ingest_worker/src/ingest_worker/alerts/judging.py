@@ -108,7 +108,7 @@ class Judging:
                 await self._apply(tx, now)
 
     async def _in_order(self, tx: TenantTx, seen: Seen) -> Seen:
-        """Add what is stored of later times: what comes late, or was overtaken, is judged as it would have been in turn."""
+        """Add what is stored of later times: what comes late or was overtaken is judged as in its turn."""
         later = await find_later(tx, seen)
         return {
             pair: (rule, list(dict.fromkeys([*values, *later.get(pair, ())])))
