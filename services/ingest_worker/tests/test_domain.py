@@ -120,6 +120,16 @@ def test_state_is_a_reading_too() -> None:
         (reading(metrics={"a b": 1}), "metric_name"),
         (reading(metrics={"a\n": 1}), "metric_name"),
         (reading(metrics={"a" * 65: 1}), "metric_name"),
+        (reading(metrics={"a\u200b": 1}), "metric_name"),  # of no width
+        (reading(metrics={"\u202ea": 1}), "metric_name"),  # from right to left
+        (reading(metrics={"а": 1}), "metric_name"),  # noqa: RUF001 -- Cyrillic, looks like "a"
+        (reading(metrics={"a\x00": 1}), "metric_name"),
+        (reading(metrics={"a\ud800": 1}), "metric_name"),
+        ('{"metrics": {"a": 1e400}}', "metric_value"),
+        ('{"metrics": {"a": -1e400}}', "metric_value"),
+        ('{"metrics": {"a": 01}}', "not_json"),
+        ('{"metrics": {"a": 1}} {}', "not_json"),
+        ('{"metrics": {"a": 1}, "m\\u0065trics": {"b": 1}}', "duplicate_key"),
         (reading(metrics={"a": None}), "metric_value"),
         (reading(metrics={"a": [1]}), "metric_value"),
         (reading(metrics={"a": "x" * 257}), "metric_value"),
@@ -137,6 +147,18 @@ def test_state_is_a_reading_too() -> None:
         (reading(ts="2026-W09-7T11:59:00Z"), "ts"),
         (reading(ts="0001-01-01T00:00:00+23:59"), "ts"),
         (reading(ts="٢٠٢٦-03-01T11:59:00Z"), "ts"),
+        (reading(ts="2026-03-01T11:58:60Z"), "ts"),  # a leap second
+        (reading(ts="2026-02-28T24:00:00Z"), "ts"),  # ISO 8601 takes it, RFC 3339 does not
+        (reading(ts="2026-03-01T11:59:00+24:00"), "ts"),
+        (reading(ts="2026-03-01T11:59:00+00:60"), "ts"),
+        (reading(ts="0000-03-01T11:59:00Z"), "ts"),
+        (reading(ts="9999-12-31T23:59:59-23:59"), "ts"),
+        (reading(ts="9999-12-31T23:59:59Z"), "ts_in_future"),
+        (reading(ts=int(NOW.timestamp() * 1_000_000)), "ts"),  # microseconds
+        (reading(ts=int(NOW.timestamp())), "ts_too_old"),  # seconds
+        (reading(ts=-1), "ts_too_old"),
+        (reading(ts=str(int(NOW.timestamp() * 1000))), "ts"),
+        (reading(ts=" 2026-03-01T11:59:00Z"), "ts"),
         (reading(ts="2026-03-01T12:10:01Z"), "ts_in_future"),
         (reading(ts="2026-01-30T11:59:59Z"), "ts_too_old"),
     ],

@@ -49,9 +49,11 @@ Reason = Literal[
 """Also the label of a metric and a field of the parked message: a fixed list, never text from a device."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-# RFC 3339, with the seconds optional.  datetime.fromisoformat takes much more: week dates, any separator.
+# RFC 3339, with the seconds optional.  datetime.fromisoformat takes much more: week dates, any separator, 60 minutes.
+_HOUR_AND_MINUTE = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt]{_HOUR_AND_MINUTE}(:[0-5][0-9](\.[0-9]{{1,9}})?)?"
+    rf"([Zz]|[+-]{_HOUR_AND_MINUTE})"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
