@@ -120,6 +120,31 @@ async def test_another_url_has_to_be_verified_anew(engine: Engine) -> None:
             await engine.handlers.test(engine.act(calls.TestRouteRequest, made.route_id))
 
 
+async def test_challenge_that_another_address_answered_meanwhile_proves_nothing(
+    engine: Engine, superuser: psycopg.Connection
+) -> None:
+    async def meddle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        body = await reader.readexactly(length)
+        superuser.execute(
+            "UPDATE routes SET url = url || '/2' WHERE tenant_id = %s", [engine.tenant]
+        )
+        writer.write(b"HTTP/1.1 200 X\r\ncontent-length: %d\r\n\r\n" % length + body)
+        writer.close()
+
+    server = await asyncio.start_server(meddle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    made = await engine.unverified(f"http://127.0.0.1:{port}/")
+
+    with pytest.raises(Conflict, match="has changed meanwhile"):
+        await engine.handlers.verify(engine.act(calls.VerifyRouteRequest, made.route_id))
+    server.close()
+
+    query = "SELECT status FROM routes WHERE route_id = %s"
+    assert superuser.execute(query, [made.route_id]).fetchone() == ("unverified",)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
