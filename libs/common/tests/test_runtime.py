@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import AsyncExitStack
 
 import pytest
+from starlette.applications import Starlette
 
-from pulse_common.runtime import Runtime
+from pulse_common.runtime import Runtime, server_config
 
 pytestmark = pytest.mark.anyio
 
@@ -30,3 +32,16 @@ async def test_work_that_missed_its_cancellation_is_cancelled_again() -> None:
         await stack.aclose()
 
     assert not runtime.failed
+
+
+async def test_a_service_without_websockets_needs_no_package_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("websockets", "uvicorn.proto"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "websockets", None)
+
+    server_config(Starlette(), "127.0.0.1", 0).load()
+
+    with pytest.raises(ImportError):
+        server_config(Starlette(), "127.0.0.1", 0, websockets=True).load()

@@ -63,18 +63,21 @@ class Runtime:
 Start = Callable[[S, Runtime], Awaitable["ASGIApp"]]
 
 
-def main(name: str, kind: type[S], start: Start[S]) -> None:
-    """Run one service until it is told to stop; never returns normally."""
+def main(name: str, kind: type[S], start: Start[S], *, websockets: bool = False) -> None:
+    """Run one service until it is told to stop; never returns normally.
+
+    Only a service whose package brings ``websockets`` may take them.
+    """
     try:
         loaded = settings.load(kind)
     except settings.SettingsError as error:
         print(f"{name} cannot start: {error}", file=sys.stderr)  # noqa: T201 -- logs are not set up yet
         sys.exit(EXIT_CONFIG)
     logs.configure(name, loaded.log_level)
-    sys.exit(asyncio.run(_serve(name, loaded, start)))
+    sys.exit(asyncio.run(_serve(name, loaded, start, websockets=websockets)))
 
 
-async def _serve(name: str, loaded: S, start: Start[S]) -> int:
+async def _serve(name: str, loaded: S, start: Start[S], *, websockets: bool) -> int:
     async with AsyncExitStack() as stack:
         runtime = Runtime(stack)
         loop = asyncio.get_running_loop()
@@ -82,7 +85,8 @@ async def _serve(name: str, loaded: S, start: Start[S]) -> int:
             loop.add_signal_handler(number, runtime.stopping.set)
         app = await start(loaded, runtime)
         _settle_garbage()
-        server = _Server(server_config(app, loaded.http_host, loaded.http_port))
+        config = server_config(app, loaded.http_host, loaded.http_port, websockets=websockets)
+        server = _Server(config)
         serving = asyncio.create_task(server.serve())
         log.info("service_started", port=loaded.http_port)
         await asyncio.wait(
@@ -105,7 +109,9 @@ def _settle_garbage() -> None:
     gc.set_threshold(GARBAGE_EVERY, *gc.get_threshold()[1:])
 
 
-def server_config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, host: str, port: int, *, websockets: bool = False
+) -> uvicorn.Config:
     """Say how every service listens: behind Caddy, which keeps what uvicorn lacks (docs/operations/edge.md)."""
     return uvicorn.Config(
         app,
@@ -121,7 +127,7 @@ def server_config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=75,
         h11_max_incomplete_event_size=64 * 1024,
-        ws="websockets-sansio",
+        ws="websockets-sansio" if websockets else "none",
         ws_max_size=64 * 1024,
     )
 

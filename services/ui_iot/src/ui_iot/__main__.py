@@ -8,4 +8,4 @@ from ui_iot.settings import Settings
 from ui_iot.wiring.made import NAME
 
 if __name__ == "__main__":
-    runtime.main(NAME, Settings, start)
+    runtime.main(NAME, Settings, start, websockets=True)
