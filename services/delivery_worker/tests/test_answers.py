@@ -180,3 +180,21 @@ async def test_odd_wish_to_wait_is_none(said: str) -> None:
         attempt = await caller.post(endpoint.url, {}, b"{}", seconds=5)
 
         assert (attempt.status, attempt.asked_to_wait) == (503, None)
+
+
+@pytest.mark.parametrize(
+    ("first", "drop"),
+    [
+        (b"HTTP/1.1 200 X\r\ncontent-length: 999999999999\r\n\r\n", b"y" * 65536),
+        (b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\ny\r\n" * 9999),
+        (b"HTTP/1.1 200 X\r\n\r\n", b"y" * 65536),
+    ],
+    ids=["announced", "chunked", "until the connection ends"],
+)
+async def test_endless_answer_is_left_as_soon_as_enough_is_read(first: bytes, drop: bytes) -> None:
+    async with answering(drops(first, drop, 0, most=100_000)) as port, calling(port) as caller:
+        attempt = await caller.post(f"http://127.0.0.1:{port}/", {}, b"{}", seconds=3)
+
+    assert attempt.delivered
+    assert attempt.body == "y" * MOST_SHOWN_BYTES
+    assert attempt.latency_ms < 2000
