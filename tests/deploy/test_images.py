@@ -68,6 +68,19 @@ def test_the_build_context_admits_only_what_is_named() -> None:
     assert not [rule for rule in admitted if re.search(r"\.env|\.pulse|secrets|\.git|tests", rule)]
 
 
+def test_the_build_context_names_each_service_since_older_builders_see_none_behind_a_wildcard(
+    settings_of: dict[str, frozenset[str]],
+) -> None:
+    rules = (IMAGES.parents[1] / ".dockerignore").read_text().splitlines()
+
+    named = {rule.split("/")[1] for rule in rules if rule.startswith("!services/")}
+
+    assert named == settings_of.keys()
+    for service in settings_of:
+        for part in ("pyproject.toml", "README.md", "src"):
+            assert f"!services/{service}/{part}" in rules
+
+
 class _Answers(BaseHTTPRequestHandler):
     status = 200
 
