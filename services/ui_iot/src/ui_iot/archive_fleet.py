@@ -15,7 +15,7 @@ FLEET: tuple[Table, ...] = (
         "devices",
         "metadata",
         ("device_id",),
-        "tenant_id, device_id, name, status, created_at, version, tokens_allowed, profile_id",
+        "tenant_id, device_id, name, status, created_at, version, tokens_allowed, profile_id, given_away",
     ),
     Table(
         "device_groups", "metadata", ("group_id",), "tenant_id, group_id, name, version, created_at"
