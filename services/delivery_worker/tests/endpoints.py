@@ -33,6 +33,7 @@ class Endpoint:
     received: list[Received] = field(default_factory=list)
     accepted: list[Received] = field(default_factory=list)
     connections: int = 0
+    at_work: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -40,13 +41,15 @@ class Endpoint:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if task := asyncio.current_task():
+            self.at_work.add(task)
         try:
             while True:
                 await self._one(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # asyncio's own callback before Python 3.12 takes a cancellation for an error
         finally:
-            writer.close()
+            writer.transport.abort()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -80,3 +83,8 @@ async def serving(endpoint: Endpoint | None = None) -> AsyncIterator[Endpoint]:
         yield made
     finally:
         server.close()
+        for task in made.at_work:
+            task.cancel()
+        if made.at_work:
+            await asyncio.wait(made.at_work)
+            made.at_work.clear()
