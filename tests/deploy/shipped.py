@@ -21,6 +21,7 @@ _COMMON = frozenset(
         "HTTP_PORT",
         "DATABASE_URL",
         "NATS_URL",
+        "NATS_REPLICAS",
         "NATS_USER",
         "NATS_PASSWORD",
     }
