@@ -21,6 +21,17 @@ const LOOK_AGAIN_MS = 1_000;
 let told = null;
 let looksLeft = 0;
 
+function shownStatus() {
+  return /** @type {HTMLElement | null} */ (document.querySelector("#device-head [data-status]"))?.dataset.status;
+}
+
+/** @param {import("./live.js").Status} status */
+function show(status) {
+  told = status;
+  looksLeft = MOST_LOOKS;
+  lookAgain();
+}
+
 function lookAgain() {
   if (looksLeft === 0) return;
   looksLeft -= 1;
@@ -48,22 +59,24 @@ live.addEventListener("telemetry", (event) => {
   const { device_id: from, ts, metrics } = /** @type {CustomEvent} */ (event).detail;
   if (from !== deviceId) return;
   wall.push(ts, metrics);
+  // What made it live may have been told between the page's making and this connection.
+  if (told === null && shownStatus() !== "live") show("live");
   showEmptiness();
 });
 live.addEventListener("device", (event) => {
   const message = /** @type {CustomEvent<import("./live.js").DeviceMessage>} */ (event).detail;
   if (message.device_id !== deviceId) return;
   announce(message.status);
-  told = message.status;
-  looksLeft = MOST_LOOKS;
-  lookAgain();
+  show(message.status);
 });
 document.body.addEventListener("htmx:afterSettle", () => {
-  const shown = /** @type {HTMLElement | null} */ (document.querySelector("#device-head [data-status]"));
-  if (told && looksLeft && shown?.dataset.status !== told) setTimeout(lookAgain, LOOK_AGAIN_MS);
+  if (told && looksLeft && shownStatus() !== told) setTimeout(lookAgain, LOOK_AGAIN_MS);
 });
 // Once more after each (re)connection: it fills the hole that the loss made.
-live.addEventListener("open", () => void remember());
+live.addEventListener("open", () => {
+  told = null;
+  void remember();
+});
 
 keepTimesFresh();
 showConnection(live);
