@@ -194,6 +194,34 @@ async def test_failed_transaction_leaves_nothing(
     assert names == [("D",)]
 
 
+async def test_row_whose_partition_is_made_under_way_is_to_be_tried_again(
+    opened: Open, superuser: psycopg.Connection, two_tenants: tuple[TenantId, TenantId]
+) -> None:
+    tenant, _ = two_tenants
+    superuser.execute("CREATE TABLE months (month int) PARTITION BY LIST (month)")
+    superuser.execute("CREATE TABLE months_default PARTITION OF months DEFAULT")
+    superuser.execute("CREATE TABLE months_11 (month int)")
+    superuser.execute("GRANT INSERT ON months TO pulse_app")
+
+    async def insert(database: Database) -> None:
+        async with database.tenant_connection(tenant) as tx:
+            await tx.execute("INSERT INTO months VALUES (11)")
+
+    try:
+        async with opened("svc_provision_api") as database:
+            with superuser.transaction():
+                superuser.execute(
+                    "ALTER TABLE months ATTACH PARTITION months_11 FOR VALUES IN (11)"
+                )
+                inserting = asyncio.create_task(insert(database))
+                await asyncio.sleep(0.3)  # it has chosen the default one, and waits for its lock
+            with pytest.raises(Unavailable):
+                await inserting
+            await insert(database)
+    finally:
+        superuser.execute("DROP TABLE IF EXISTS months, months_11")
+
+
 async def test_broken_rules_have_names(
     opened: Open, two_tenants: tuple[TenantId, TenantId]
 ) -> None:

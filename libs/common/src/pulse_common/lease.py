@@ -143,4 +143,7 @@ class Lease:
             return Unavailable("the database is switching over")
         if isinstance(error, psycopg.OperationalError) and (self._conn.broken or self._conn.closed):
             return Unavailable("the database is away")
+        if isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name is None:
+            # Only a partition's bounds have no name: the row was on its way to the default one as its own was made.
+            return Unavailable("a partition is being made")
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import psycopg
 import structlog
 
 from pulse_common.errors import Unavailable
@@ -28,7 +27,4 @@ async def purge_for_ever(changes: OperatorChanges) -> None:
                 log.warning("tenants_purged", tenants=purged)
         except Unavailable as error:
             log.warning("purge_waits", reason=error.message)
-        except psycopg.IntegrityError as error:
-            # The audit log's partition for this month was being made as the row was on its way to the default one.
-            log.warning("purge_waits", reason=type(error).__name__)
         await asyncio.sleep(EVERY_SECONDS)
