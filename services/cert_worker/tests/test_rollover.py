@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from services.cert_worker.tests.conftest import PROFILES, make_csr, sign_request
 
-from cert_worker import measures
+from cert_worker import measures, store
 from cert_worker.authority import open_authorities
 from cert_worker.ceremony import write_chain, write_request
 from cert_worker.handlers.activate import Activating
@@ -33,13 +34,16 @@ from pulse_common.errors import Conflict
 from pulse_common.events import CertificateUsed, RenewRequest, RevokeIssuerRequest, SignReply
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from services.cert_worker.tests.conftest import HeldClock, Service
 
     from cert_worker.authority import Authority
+    from cert_worker.domain import Issuer
     from cert_worker.signers import Place
     from pulse_common.events_rollover import RolloverSeen, RolloverState
+    from pulse_common.tenancy import Tx
 
 pytestmark = pytest.mark.anyio
 
@@ -506,3 +510,52 @@ async def test_device_without_a_certificate_that_counts_reports_nothing(rolling:
 
     with pytest.raises(Conflict, match="enrol again"):
         await rolling.trusting.trust(request)
+
+
+async def roll_over_elsewhere(rolling: Rolling) -> None:
+    """Let another replica change who issues, and this one not know of it yet."""
+    stale = rolling.service.authorities._issuers
+    await rolling.reach("issuing_from_new")
+    rolling.service.authorities.take(stale)
+
+
+async def test_first_certificate_after_another_replica_changed_the_issuer_is_of_the_new_one(
+    rolling: Rolling,
+) -> None:
+    await roll_over_elsewhere(rolling)
+
+    assert (await rolling.enrol()).is_of(rolling.new)
+
+
+async def test_renewal_after_another_replica_changed_the_issuer_is_of_the_new_one(
+    rolling: Rolling,
+) -> None:
+    device = await rolling.enrol()
+    await roll_over_elsewhere(rolling)
+
+    assert (await rolling.renew(device)).is_of(rolling.new)
+
+
+async def test_what_was_read_before_a_change_does_not_take_the_place_of_what_was_read_since(
+    rolling: Rolling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authorities = rolling.service.authorities
+    read, go_on = asyncio.Event(), asyncio.Event()
+    list_issuers = store.list_issuers
+
+    async def slowly(tx: Tx) -> Sequence[Issuer]:
+        issuers = await list_issuers(tx)
+        if not read.is_set():
+            read.set()
+            await go_on.wait()
+        return issuers
+
+    monkeypatch.setattr(store, "list_issuers", slowly)
+    stale = asyncio.create_task(authorities.refresh())
+    await read.wait()
+    changed = asyncio.create_task(rolling.reach("issuing_from_new"))
+    await asyncio.sleep(0.2)
+    go_on.set()
+    await asyncio.gather(stale, changed)
+
+    assert authorities.of_profile("device").issuing.issuer_id == rolling.new

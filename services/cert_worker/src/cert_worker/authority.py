@@ -6,6 +6,7 @@ start: a second authority, made by mistake, would shut out every device of the f
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -67,6 +68,7 @@ class Authorities:
         self._signers: dict[UUID, Signer] = {}
         self._issuers: Sequence[Issuer] = ()
         self._signing: tuple[Authority, ...] = ()
+        self._refreshing = asyncio.Lock()
 
     @property
     def signing_lists(self) -> tuple[Authority, ...]:
@@ -125,7 +127,8 @@ class Authorities:
         Raises:
             CaRefused: a key is missing, does not open or does not fit.
         """
-        async with self._database.service_connection("pulse_ca") as tx:
+        # One at a time: what was read before a change must not be taken after what was read since.
+        async with self._refreshing, self._database.service_connection("pulse_ca") as tx:
             self.take(await store.list_issuers(tx))
 
     def take(self, issuers: Sequence[Issuer]) -> None:

@@ -97,6 +97,10 @@ class Revocation:
     reason: str
 
 
+class IssuerReplaced(Unavailable):
+    """The authority that was to sign was replaced after it was looked up: the next one may be asked at once."""
+
+
 def refusal_of_device(device: DeviceState | None) -> AppError | None:
     """Say why this device may not have a certificate, if it may not."""
     if device is None:
@@ -106,7 +110,7 @@ def refusal_of_device(device: DeviceState | None) -> AppError | None:
     if device.device_status != "active":
         return Conflict("the device is disabled")
     if device.issuer_status != "active":
-        return Unavailable("the issuing authority has just been replaced; ask again")
+        return IssuerReplaced("the issuing authority has just been replaced; ask again")
     return None
 
 

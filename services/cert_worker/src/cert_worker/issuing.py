@@ -65,6 +65,15 @@ class Issuing:
     def authority_of(self, name: str) -> Authority:
         return self._authorities.of_profile(name)
 
+    async def follow(self) -> None:
+        """Look which authorities issue now: another replica may have changed that.
+
+        Raises:
+            CaRefused: the key of one is missing here, does not open or does not fit.
+            Unavailable: the database is away.
+        """
+        await self._authorities.refresh()
+
     async def refuse_unfit_key(self, key: DeviceKey, name: str) -> None:
         """Raise when no device of this profile may have such a key.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cert_worker import measures, store, store_renewal
 from cert_worker.csr import read_csr
-from cert_worker.domain import key_digest, refusal_of_device, refusal_of_key
+from cert_worker.domain import IssuerReplaced, key_digest, refusal_of_device, refusal_of_key
 from cert_worker.handlers.sign import reply_of
 from cert_worker.issuing import Wanted
 from pulse_common import audit, events
@@ -56,6 +56,15 @@ class Renewing:
         return reply_of(issued, authority)
 
     async def _renew(
+        self, request: events.RenewRequest, key: DeviceKey
+    ) -> tuple[Issued, Authority]:
+        try:
+            return await self._renew_once(request, key)
+        except IssuerReplaced:  # by another replica, since this one looked
+            await self.issuing.follow()
+            return await self._renew_once(request, key)
+
+    async def _renew_once(
         self, request: events.RenewRequest, key: DeviceKey
     ) -> tuple[Issued, Authority]:
         digest, now = key_digest(key), self.clock()

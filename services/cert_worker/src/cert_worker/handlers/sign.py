@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cert_worker import measures, store
 from cert_worker.batches import Batches
 from cert_worker.csr import read_csr
-from cert_worker.domain import KeyUse, key_digest, refusal_of_device, refusal_of_key
+from cert_worker.domain import IssuerReplaced, KeyUse, key_digest, refusal_of_device, refusal_of_key
 from cert_worker.issuing import Wanted
 from pulse_common import audit, events, outbox
 from pulse_common.errors import AppError, Conflict, Malformed, NotFound
@@ -44,11 +44,20 @@ class Signing:
             Unavailable: no issuing authority is active for the profile, or the linter objects to what it would say.
         """
         try:
-            wanted = await self._read(request)
-            issued = await self._batches.ask(TenantId(request.tenant_id), wanted)
+            return await self._sign(request)
         except (Malformed, NotFound, Conflict) as refusal:
             await self._record_refusal(request, refusal)
             raise
+
+    async def _sign(self, request: SignRequest) -> events.SignReply:
+        tenant_id = TenantId(request.tenant_id)
+        wanted = await self._read(request)
+        try:
+            issued = await self._batches.ask(tenant_id, wanted)
+        except IssuerReplaced:  # by another replica, since this one looked
+            await self._issuing.follow()
+            wanted = await self._read(request)
+            issued = await self._batches.ask(tenant_id, wanted)
         measures.ISSUED.inc()
         return reply_of(issued, wanted.authority)
 
