@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -93,6 +94,18 @@ class Nats:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Let a child process hear and do nothing for a while, as on a machine that hangs."""
+    os.kill(pid, signal.SIGSTOP)
+    # Its threads on other cores go on until they hear of it.
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def free_port() -> int:

@@ -6,8 +6,6 @@ The device has a will that its list allows: only a ban keeps it from being publi
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -15,6 +13,7 @@ from uuid import UUID
 import pytest
 from tests.integration.waiting import eventually
 from tests.integration.world import connected
+from tests.parts import frozen
 
 from pulse_common import events
 from pulse_common.bus import Bus
@@ -45,22 +44,12 @@ def killed(part: Part) -> Iterator[None]:
 
 
 @contextmanager
-def frozen(part: Part) -> Iterator[None]:
-    """Let a process hear and do nothing for a while, as on a machine that hangs."""
-    os.kill(part.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(part.pid, signal.SIGCONT)
-
-
-@contextmanager
 def interrupted(world: World, what: str, device: Device) -> Iterator[None]:
     """Revoke, and have something die in the middle; inside the context it is dead, and back afterwards."""
     part = world.stack.part(what)
     if what == "nats":
         # The gate must not be faster than the kill.
-        with frozen(world.stack.part("mqtt_authz")):
+        with frozen(world.stack.part("mqtt_authz").pid):
             revoke(world, device)
             with killed(part):
                 yield

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import nats
 import nats.js.errors
 import pytest
-from tests.parts import PASSWORD
+from tests.parts import PASSWORD, frozen
 
 from pulse_common.acknowledged import Acknowledged
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from nats.aio.client import Client
     from tests.parts import Nats
@@ -29,17 +27,6 @@ async def connection(nats_server: Nats) -> AsyncIterator[Client]:
     await connection.jetstream().add_stream(name="BOOKS", subjects=["books.*"], max_msg_size=100)
     yield connection
     await connection.close()
-
-
-@contextmanager
-def silent(server: Nats) -> Iterator[None]:
-    """Let the server hold its connections and say nothing."""
-    assert server.process is not None
-    server.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server.process.send_signal(signal.SIGCONT)
 
 
 async def test_each_publish_hears_its_own_answer(connection: Client) -> None:
@@ -72,8 +59,9 @@ async def test_acknowledgement_that_does_not_come_is_given_up(
 ) -> None:
     publisher = Acknowledged(connection, 0.5)
 
+    assert nats_server.process is not None
     began = asyncio.get_running_loop().time()
-    with silent(nats_server), pytest.raises(TimeoutError):
+    with frozen(nats_server.process.pid), pytest.raises(TimeoutError):
         await asyncio.wait_for(publisher.publish("books.lost", b"x", {}), 10)
 
     assert asyncio.get_running_loop().time() - began < 5
@@ -86,7 +74,8 @@ async def test_whoever_no_longer_waits_leaves_nothing_behind(
 ) -> None:
     publisher = Acknowledged(connection, 30)
 
-    with silent(nats_server):
+    assert nats_server.process is not None
+    with frozen(nats_server.process.pid):
         waiting = asyncio.create_task(publisher.publish("books.left", b"x", {}))
         await asyncio.sleep(0.1)
         waiting.cancel()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from typing import TYPE_CHECKING
 
 import nats
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
-from tests.parts import PASSWORD
+from tests.parts import PASSWORD, frozen
 
 from pulse_common.pulling import Ended, Pull, Silent
 
@@ -111,12 +110,8 @@ async def test_what_was_gathered_is_handed_back_when_a_fetch_is_cancelled(
 async def test_server_that_says_nothing_is_noticed(connection: Client, nats_server: Nats) -> None:
     assert nats_server.process is not None
     async with Pull(connection, "BOOKS", "reader") as pull:
-        nats_server.process.send_signal(signal.SIGSTOP)
-        try:
-            with pytest.raises(Silent):
-                await pull.fetch(10, 0.3)
-        finally:
-            nats_server.process.send_signal(signal.SIGCONT)
+        with frozen(nats_server.process.pid), pytest.raises(Silent):
+            await pull.fetch(10, 0.3)
 
 
 async def test_deleted_consumer_is_noticed(connection: Client) -> None:
