@@ -13,6 +13,7 @@ from services.delivery_worker.tests.endpoints import Endpoint, serving
 from services.delivery_worker.tests.test_order import first_seen
 
 from delivery_worker import domain
+from delivery_worker.lane import end
 
 if TYPE_CHECKING:
     import psycopg
@@ -131,6 +132,23 @@ async def test_what_was_put_aside_outlives_its_replica(
             await until_true(lambda: count(superuser, "delivery_held", made.route_id) == 0)
 
         assert tried(endpoint, device) == [0, 0, 1, 2, 3]
+
+
+async def test_stopped_replica_leaves_what_it_had_claimed_to_others_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "RETRY_SECONDS", (0.05,) * 7)
+    async with serving(Endpoint(answers=lambda _: 503)) as endpoint:
+        await engine.route(endpoint.url, ordered=True)
+        await engine.publish(uuid4(), n=1)
+        await until_true(lambda: len(messages(endpoint)) == 1)
+        endpoint.hangs = True
+        await until_true(lambda: len(messages(endpoint)) == 2)
+
+        endpoint.hangs, endpoint.answers = False, None
+        await end(engine.lanes._open.values())
+
+        await until_true(lambda: len(endpoint.accepted) == 1, 10)
 
 
 async def test_endpoint_that_is_back_gets_what_was_put_aside_without_its_long_wait(

@@ -9,6 +9,7 @@ lane waits.  Replicas share what was put aside: each claims one message at a tim
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -121,8 +122,18 @@ class Held:
                 found = await held_store.claim(tx, self.route_id, _WHENEVER if asks else at, at)
             if found is None:
                 return False
-            await self._try_again(route, found, early=found.due_at > at)
+            try:
+                await self._try_again(route, found, early=found.due_at > at)
+            except asyncio.CancelledError:
+                # We are stopped: another replica need not wait for the claim's end.
+                await self._release(found)
+                raise
             return True
+
+    async def _release(self, found: held_store.Claim) -> None:
+        with contextlib.suppress(Unavailable):
+            async with self.attempts.db.tenant_connection(TenantId(self.tenant)) as tx:
+                await held_store.release(tx, self.route_id, found)
 
     async def _try_again(self, route: Route, found: held_store.Claim, *, early: bool) -> None:
         """Try what was put aside; an ``early`` attempt that fails costs the message none of its own."""

@@ -39,7 +39,12 @@ _CLAIM = """
              WHERE due_at <= %(before)s AND claimed_until <= %(at)s ORDER BY due_at, position LIMIT 1) first
      WHERE h.tenant_id = %(tenant_id)s AND h.route_id = %(route_id)s
        AND h.delivery_id = first.delivery_id AND h.claimed_until = first.claimed_until
-    RETURNING h.message, h.attempts, h.due_at
+    RETURNING h.delivery_id, h.claimed_until, h.message, h.attempts, h.due_at
+"""
+_RELEASE = """
+    UPDATE delivery_held SET claimed_until = '-infinity'
+     WHERE tenant_id = %(tenant_id)s AND route_id = %(route_id)s AND delivery_id = %(delivery_id)s
+       AND claimed_until = %(claimed_until)s
 """
 _AGAIN = """
     UPDATE delivery_held SET attempts = %(attempts)s, due_at = %(due_at)s, claimed_until = '-infinity'
@@ -62,6 +67,8 @@ _LANES = (
 class Claim:
     """One message that is ours for a minute."""
 
+    delivery_id: str
+    claimed_until: datetime
     message: str
     attempts: int
     due_at: datetime
@@ -89,6 +96,12 @@ async def claim(tx: TenantTx, route_id: UUID, before: datetime, at: datetime) ->
     values = {"tenant_id": tx.tenant, "route_id": route_id, "before": before, "at": at}
     row = await tx.one_or_none(_CLAIM, {**values, "until": at + CLAIMED_FOR})
     return None if row is None else Claim(**row)
+
+
+async def release(tx: TenantTx, route_id: UUID, claim: Claim) -> None:
+    """Let others have what was claimed and not worked out; nothing happens when it is no longer that claim."""
+    claimed = {"delivery_id": claim.delivery_id, "claimed_until": claim.claimed_until}
+    await tx.execute(_RELEASE, {"tenant_id": tx.tenant, "route_id": route_id, **claimed})
 
 
 async def again(tx: TenantTx, delivery: Delivery, attempts: int, due_at: datetime) -> None:
