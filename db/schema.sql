@@ -2466,6 +2466,10 @@ ALTER TABLE public.hardware_ids ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY ingest_add ON public.billing_usage FOR UPDATE TO pulse_ingest USING ((metric = 'messages'::text)) WITH CHECK ((metric = 'messages'::text));
+
+CREATE POLICY ingest_count ON public.billing_usage FOR INSERT TO pulse_ingest WITH CHECK ((metric = 'messages'::text));
+
 CREATE POLICY ingest_delete ON public.alert_rules FOR DELETE TO pulse_ingest USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
 
 CREATE POLICY ingest_delete ON public.alerts FOR DELETE TO pulse_ingest USING ((tenant_id = (NULLIF(( SELECT current_setting('app.tenant_id'::text, true) AS current_setting), ''::text))::uuid));
@@ -3213,13 +3217,13 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_usage TO pulse_billing;
 GRANT SELECT ON TABLE public.billing_usage TO pulse_app;
 GRANT SELECT ON TABLE public.billing_usage TO pulse_operator_read;
 
-GRANT SELECT(tenant_id) ON TABLE public.billing_usage TO pulse_ingest;
+GRANT SELECT(tenant_id),INSERT(tenant_id) ON TABLE public.billing_usage TO pulse_ingest;
 
-GRANT SELECT(metric) ON TABLE public.billing_usage TO pulse_ingest;
+GRANT SELECT(metric),INSERT(metric) ON TABLE public.billing_usage TO pulse_ingest;
 
-GRANT SELECT(day) ON TABLE public.billing_usage TO pulse_ingest;
+GRANT SELECT(day),INSERT(day) ON TABLE public.billing_usage TO pulse_ingest;
 
-GRANT SELECT(amount) ON TABLE public.billing_usage TO pulse_ingest;
+GRANT SELECT(amount),INSERT(amount),UPDATE(amount) ON TABLE public.billing_usage TO pulse_ingest;
 
 GRANT SELECT ON TABLE public.broker_denials TO pulse_app;
 GRANT SELECT ON TABLE public.broker_denials TO pulse_operator_read;

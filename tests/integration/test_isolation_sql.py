@@ -138,7 +138,8 @@ CROSS_TENANT: dict[str, dict[str, set[str]]] = {
         "alert_states": {*_SEE, "insert", "update", "delete"},
         "device_group_members": _SEE,
         "device_profiles": _SEE,
-        "billing_usage": _SEE,
+        # It counts messages with what it stores.
+        "billing_usage": {*_SEE, "insert", "update"},
     },
     "pulse_provision": {"tenants": {*_SEE, "insert"}},
     # Its own service's events, which it wrote itself.

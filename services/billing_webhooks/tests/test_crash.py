@@ -225,6 +225,11 @@ def use_yesterday(superuser: psycopg.Connection, tenant: object, messages: int) 
         [tenant, device, messages],
     )
     superuser.execute(
+        "INSERT INTO billing_usage (tenant_id, metric, day, amount)"
+        " VALUES (%s, 'messages', (now() AT TIME ZONE 'UTC')::date - 1, %s)",
+        [tenant, messages],
+    )
+    superuser.execute(
         "INSERT INTO device_last_state (tenant_id, device_id, last_seen_at, ts, metrics)"
         " VALUES (%s, %s, now(), now(), '{}')",
         [tenant, device],

@@ -35,6 +35,12 @@ def give(billing: Billing, tenant: UUID, messages: int, *, days_ago: int = 0) ->
         " VALUES (%s, %s, now(), %s, '{}')",
         [tenant, device, billing.clock() - timedelta(days=days_ago)],
     )
+    billing.superuser.execute(
+        "INSERT INTO billing_usage AS u (tenant_id, metric, day, amount)"
+        " VALUES (%s, 'messages', (%s::timestamptz AT TIME ZONE 'UTC')::date, %s)"
+        " ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = u.amount + excluded.amount",
+        [tenant, billing.clock() - timedelta(days=days_ago), messages],
+    )
 
 
 def metered(billing: Billing, customer: str, metric: str) -> list[str]:
@@ -167,18 +173,19 @@ async def test_what_was_counted_stays_counted_though_the_next_count_fails(
     billing: Billing, postgres: Postgres
 ) -> None:
     tenant, _, _ = await billing.make_subscriber()
+    billing.clock.now = billing.clock.now.replace(day=1, hour=12)
     give(billing, tenant, 3)
-    counted = "SELECT amount FROM billing_usage WHERE tenant_id = %s AND metric = 'messages'"
+    counted = "SELECT amount FROM billing_usage WHERE tenant_id = %s AND metric = 'device_months'"
 
     with psycopg.connect(postgres.superuser) as other:
-        other.execute("LOCK TABLE device_last_state")
+        other.execute("LOCK TABLE telemetry")
         task = asyncio.create_task(billing.parts.metering.run_once())
         async with asyncio.timeout(10):
             while not billing.all(counted, tenant):  # noqa: ASYNC110 -- another process
                 await asyncio.sleep(0.02)
         task.cancel()
 
-    assert billing.all(counted, tenant) == [(3,)]
+    assert billing.all(counted, tenant) == [(1,)]
 
 
 @pytest.mark.parametrize("held", [10, 20])

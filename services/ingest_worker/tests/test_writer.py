@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import psycopg
+import psycopg.errors
 import pytest
 
 from ingest_worker.writer import Writer
@@ -18,7 +21,6 @@ from pulse_common.tenancy import Database
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import psycopg
     from conftest import Postgres
 
     from pulse_common.events import MetricValue
@@ -144,6 +146,68 @@ async def test_same_reading_twice_in_a_batch_is_stored_once(
 
     assert outcomes == [Done(), Done()]
     assert len(rows(superuser, owner)) == 1
+
+
+def counts(superuser: psycopg.Connection, owner: Owner) -> dict[str, int]:
+    """Return what the tenant is to pay for, by day."""
+    found = superuser.execute(
+        "SELECT day::text, amount FROM billing_usage WHERE tenant_id = %s AND metric = 'messages'",
+        [owner.tenant_id],
+    ).fetchall()
+    return dict(found)
+
+
+async def test_messages_are_counted_with_what_is_stored_by_the_day_of_their_time(
+    writer: Writer, superuser: psycopg.Connection, owner: Owner
+) -> None:
+    midnight = NOON.replace(hour=0)
+    batch = messages(*(owner.reading(midnight + timedelta(seconds=n)) for n in range(-2, 3)))
+    await writer.store_batch(batch)
+    await writer.store_batch(batch + messages(owner.reading(midnight + timedelta(seconds=9))))
+
+    assert counts(superuser, owner) == {"2026-02-28": 2, "2026-03-01": 4}
+
+
+async def test_what_is_not_stored_is_not_counted(
+    writer: Writer, superuser: psycopg.Connection, owner: Owner
+) -> None:
+    stranger = Owner(tenant_id=owner.tenant_id)
+    await writer.store_batch(messages(owner.reading(), stranger.reading()))
+
+    assert counts(superuser, owner) == {"2026-03-01": 1}
+
+
+async def test_writers_of_the_same_tenants_count_all_and_never_lock_each_other_out(
+    writer: Writer, superuser: psycopg.Connection
+) -> None:
+    owners = [Owner() for _ in range(20)]
+    for each in owners:
+        add_device(superuser, each)
+
+    async def store(order: list[Owner]) -> None:
+        for _ in range(5):
+            await writer.store_batch(messages(*(each.reading() for each in order)))
+
+    await asyncio.gather(*(store(order) for order in [owners, owners[::-1]] * 4))
+
+    assert [counts(superuser, each) for each in owners] == [{"2026-03-01": 40}] * 20
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE billing_usage SET metered = 0",
+        "DELETE FROM billing_usage",
+        "INSERT INTO billing_usage (tenant_id, metric, day, amount) VALUES (%s, 'device_months', '2026-03-01', 1)",
+    ],
+)
+async def test_the_counter_of_messages_is_all_of_a_bill_that_this_service_may_write(
+    writer: Writer, postgres: Postgres, owner: Owner, statement: str
+) -> None:
+    with psycopg.connect(postgres.url("svc_ingest_worker")) as connection:
+        connection.execute("SET ROLE pulse_ingest")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement, [owner.tenant_id] if "%s" in statement else None)
 
 
 async def test_last_state_is_the_newest_by_the_devices_time(

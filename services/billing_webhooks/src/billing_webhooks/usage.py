@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
     from datetime import date
+    from uuid import UUID
 
     from billing_webhooks.entitling import Entitling
     from billing_webhooks.stripe_api import StripeApi
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 COUNT_AGAIN = timedelta(days=2)
-"""How far back days are counted anew: devices that were offline send late."""
+"""For how long a month that is over is counted again: devices that were offline send late."""
 TRY_AGAIN = timedelta(hours=1)
 """After which a meter event that Stripe refused is sent again: somebody may have made the meter meanwhile."""
 METERED = Counter("pulse_billing_meter_events_total", "Meter events by outcome", ["outcome"])
@@ -52,7 +53,7 @@ class Metering:
         async with self.db.service_connection("pulse_billing") as tx:
             near = await usage_store.near_limits(tx, month_of(now))
         for tenant in near:
-            async with self.db.service_tenant_connection("pulse_billing", TenantId(tenant)) as tx_:
+            async with self._of(tenant) as tx_:
                 await store.lock_tenant(tx_)
                 await self._tell(tx_, month_of(now))
                 await self.entitling.apply(tx_, cause="usage")
@@ -65,16 +66,14 @@ class Metering:
         async with self.db.service_connection("pulse_billing") as lock:
             if not await usage_store.try_lock(lock, "usage"):
                 return False
-            for ago in range(COUNT_AGAIN.days + 1):
-                async with self._own() as tx:
-                    await usage_store.count_messages(tx, (now - timedelta(days=ago)).date())
-                await usage_store.stay(lock)
             async with self._own() as tx:
                 await usage_store.count_device_months(tx, month_of(now))
+                tenants = await usage_store.list_tenants(tx)
             for month in months - {month_of(now)}:  # the last one may still grow
-                await usage_store.stay(lock)
-                async with self._own() as tx:
-                    await usage_store.count_device_months_by_readings(tx, month)
+                for tenant in tenants:
+                    await usage_store.stay(lock)
+                    async with self._of(tenant) as tx_:
+                        await usage_store.count_device_months_by_readings(tx_, month)
             if self.api is not None:
                 async with self._own() as tx:
                     await usage_store.prepare_meter_events(tx, now.date())
@@ -82,6 +81,9 @@ class Metering:
 
     def _own(self) -> AbstractAsyncContextManager[Tx]:
         return self.db.service_connection("pulse_billing")
+
+    def _of(self, tenant: UUID) -> AbstractAsyncContextManager[TenantTx]:
+        return self.db.service_tenant_connection("pulse_billing", TenantId(tenant))
 
     async def _tell(self, tx: TenantTx, month: date) -> None:
         held = await entitlements.load(tx)

@@ -1,4 +1,4 @@
-"""Every SQL statement about what tenants use: counted from the readings and the devices, metered to Stripe."""
+"""Every SQL statement about what tenants use: messages as ingest_worker counts them, devices; both are metered."""
 
 from __future__ import annotations
 
@@ -26,24 +26,6 @@ async def stay(tx: Tx) -> None:
     await tx.one("SELECT 1 AS here")
 
 
-async def count_messages(tx: Tx, day: date) -> int:
-    """Count a day's stored messages anew; it never counts less than it did, though readings expire."""
-    return await tx.execute(
-        """
-        INSERT INTO billing_usage AS held (tenant_id, metric, day, amount)
-        SELECT tenant_id, 'messages', %(day)s::date, count(*)
-          FROM telemetry
-         WHERE ts >= %(day)s::timestamp AT TIME ZONE 'UTC'
-           AND ts < (%(day)s::timestamp + interval '1 day') AT TIME ZONE 'UTC'
-           AND tenant_id IN (SELECT t.tenant_id FROM tenants t)
-         GROUP BY 1
-        ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = excluded.amount
-         WHERE excluded.amount > held.amount
-        """,
-        {"day": day},
-    )
-
-
 async def count_device_months(tx: Tx, month: date) -> int:
     """Count the devices that have sent anything in ``month``, which is not over: by the newest reading of each.
 
@@ -64,21 +46,32 @@ async def count_device_months(tx: Tx, month: date) -> int:
     )
 
 
-async def count_device_months_by_readings(tx: Tx, month: date) -> int:
-    """Count the devices that sent anything in a month that is over: its late ones have no newest reading there."""
+async def list_tenants(tx: Tx) -> list[UUID]:
+    return [
+        row["tenant_id"] for row in await tx.all("SELECT tenant_id FROM tenants ORDER BY tenant_id")
+    ]
+
+
+async def count_device_months_by_readings(tx: TenantTx, month: date) -> int:
+    """Count a tenant's devices that sent anything in a month that is over: late ones have no newest reading there.
+
+    A look for each device, which ends at its first reading: a month's readings are too many to be looked at.
+    """
     return await tx.execute(
         """
         INSERT INTO billing_usage AS held (tenant_id, metric, day, amount)
-        SELECT tenant_id, 'device_months', %(month)s::date, count(DISTINCT device_id)
-          FROM telemetry
-         WHERE ts >= %(month)s::timestamp AT TIME ZONE 'UTC'
-           AND ts < (%(month)s::timestamp + interval '1 month') AT TIME ZONE 'UTC'
-           AND tenant_id IN (SELECT t.tenant_id FROM tenants t)
-         GROUP BY 1
+        SELECT %(tenant)s, 'device_months', %(month)s::date, count(*)
+          FROM devices d
+         WHERE d.tenant_id = %(tenant)s
+           AND EXISTS (SELECT FROM telemetry r
+                        WHERE r.tenant_id = %(tenant)s AND r.device_id = d.device_id
+                          AND r.ts >= %(month)s::timestamp AT TIME ZONE 'UTC'
+                          AND r.ts < (%(month)s::timestamp + interval '1 month') AT TIME ZONE 'UTC')
+        HAVING count(*) > 0
         ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = excluded.amount
          WHERE excluded.amount > held.amount
         """,
-        {"month": month},
+        {"tenant": tx.tenant, "month": month},
     )
 
 

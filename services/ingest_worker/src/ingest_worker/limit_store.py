@@ -65,7 +65,7 @@ async def forget_letters(tx: Tx, tenants: Collection[UUID]) -> int:
 
 
 async def count_of_month(tx: Tx, tenant: UUID, begins: date) -> int:
-    """Return how many messages billing has counted in the month that begins on this day."""
+    """Return how many messages were counted in the month that begins on this day."""
     row = await tx.one(
         """
         SELECT coalesce(sum(amount), 0)::bigint AS used

@@ -1,8 +1,8 @@
-"""How many messages of its month a tenant has used: what billing has counted, and what was taken since.
+"""How many messages of its month a tenant has used: what was counted as it was stored, and what was taken since.
 
-Billing counts stored readings of the calendar month (UTC) every five minutes; what this replica took since then is
-added until billing has it too.  So one replica holds a plan's limit exactly but for what is sent twice; N replicas, or
-a restart, let through as much more as comes to the others, or came, within those minutes.
+The count of the calendar month (UTC) is read every 30 seconds; what this replica took since then is added until it is
+in it.  So one replica holds a plan's limit exactly but for what is sent twice; N replicas, or a restart, let through as
+much more as comes to the others, or came, within those seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 FRESH_SECONDS = 30.0
 SLOT_SECONDS = 10.0
 FORGET_SECONDS = 900.0
-"""Thrice billing's five minutes: what it has not counted by then, it never will (a repeat)."""
+"""Long enough for what waits to be stored: what is not counted by then never will be (a repeat)."""
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class Months:
             del self._reading[tenant]
 
     def _settle(self, month: _Month, counted: int) -> None:
-        """Take off what billing has counted since the last time, the oldest first, and what it never will."""
+        """Take off what was counted since the last time, the oldest first, and what it never will."""
         known = max(0, counted - month.counted) if month.read_at > float("-inf") else 0
         month.counted = max(month.counted, counted)
         oldest = self._monotonic() - FORGET_SECONDS

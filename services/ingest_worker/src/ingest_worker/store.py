@@ -1,4 +1,4 @@
-"""The SQL of the hot path: days made ahead, and a batch of readings stored in one statement."""
+"""The SQL of the hot path: days made ahead, and a batch of readings stored and counted in one statement."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def ensure_partitions(tx: Tx) -> int:
 
 
 async def store_readings(tx: Tx, readings: Sequence[Reading]) -> Stored:
-    """Store what is of devices that exist and is not there yet, and show each device's newest reading as its last.
+    """Store and count what is of devices that exist and is new; show each device's newest reading as its last.
 
     One statement with one parameter: arrays of a batch's columns cost psycopg more than PostgreSQL needs for all of it,
     and COPY refuses roles that row-level security binds.  Sorted, so that two replicas that store the same rows after a
@@ -54,7 +54,14 @@ async def store_readings(tx: Tx, readings: Sequence[Reading]) -> Stored:
               FROM sent JOIN known USING (tenant_id, device_id)
              ORDER BY tenant_id, device_id, ts, message_id
                 ON CONFLICT DO NOTHING
-            RETURNING message_id
+            RETURNING tenant_id, ts
+        ), counted AS (
+            INSERT INTO billing_usage AS u (tenant_id, metric, day, amount)
+            SELECT tenant_id, 'messages', (ts AT TIME ZONE 'UTC')::date, count(*)
+              FROM stored
+             GROUP BY 1, 3
+             ORDER BY 1, 3
+                ON CONFLICT (tenant_id, metric, day) DO UPDATE SET amount = u.amount + excluded.amount
         ), shown AS (
             INSERT INTO device_last_state AS s (tenant_id, device_id, last_seen_at, ts, metrics)
             SELECT DISTINCT ON (tenant_id, device_id)
