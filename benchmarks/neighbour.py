@@ -60,8 +60,8 @@ def limit(postgres: Postgres, tenant: UUID) -> None:
 
 async def flood(load: Load) -> None:
     while True:
-        await load.publish(ALLOWED * TIMES_OVER // 20)
-        await asyncio.sleep(1 / 20)
+        await load.publish(ALLOWED * TIMES_OVER // 100)
+        await asyncio.sleep(1 / 100)
 
 
 async def with_flood(load: Load, work: Awaitable[list[float]]) -> list[float]:

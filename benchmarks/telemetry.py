@@ -156,6 +156,8 @@ def start_mosquitto(program: str, folder: Path, stack: ExitStack) -> int:
         "allow_anonymous true",
         "max_inflight_messages 0",
         "max_queued_messages 100000",
+        # As EMQX does by itself: otherwise a PUBACK to us holds back the next message until our kernel acknowledges it.
+        "set_tcp_nodelay true",
         *(["user root"] if os.getuid() == 0 else []),
     ]
     configuration.write_text("\n".join(lines) + "\n")
