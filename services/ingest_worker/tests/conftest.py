@@ -37,7 +37,11 @@ _ALL_MESSAGES_WAIT = 100_000
 
 @dataclass(slots=True)
 class Mosquitto:
-    """Debian's broker: MQTT 3.1.1 and 5.  ``stop`` and ``start`` keep its sessions, on disk."""
+    """Debian's broker: MQTT 3.1.1 and 5.  ``stop`` and ``start`` keep its sessions, on disk.
+
+    Not their shared subscriptions: until the service has subscribed again it acknowledges what nobody gets, so a test
+    that counts lets its device come back later (``Device.may_connect``).
+    """
 
     port: int
     folder: Path
@@ -87,7 +91,10 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @dataclass(slots=True)
 class Device:
-    """Publishes as one device; ``acknowledged`` holds the ids of what the broker has taken."""
+    """Publishes as one device; ``acknowledged`` holds the ids of what the broker has taken.
+
+    While ``may_connect`` is cleared, a lost connection is not made anew.
+    """
 
     port: int
     tenant_id: UUID = field(default_factory=uuid4)
@@ -95,9 +102,11 @@ class Device:
     heard: list[MQTTMessage] = field(default_factory=list)
     acknowledged: set[int] = field(default_factory=set)
     progress: threading.Condition = field(default_factory=threading.Condition)
+    may_connect: threading.Event = field(default_factory=threading.Event)
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
+        self.may_connect.set()
         self.client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=str(self.device_id),
@@ -106,8 +115,12 @@ class Device:
         self.client.max_inflight_messages_set(1000)
         self.client.on_message = lambda _c, _u, message: self.heard.append(message)
         self.client.on_publish = lambda _c, _u, mid, _r, _p: self.note(mid)
+        self.client.on_pre_connect = self._wait_to_connect
         self.client.connect("127.0.0.1", self.port)
         self.client.loop_start()
+
+    def _wait_to_connect(self, _client: Client, _data: object) -> None:
+        self.may_connect.wait()
 
     def note(self, message_id: int) -> None:
         with self.progress:
@@ -131,6 +144,7 @@ class Device:
             assert self.progress.wait_for(lambda: sent <= self.acknowledged, seconds)
 
     def leave(self) -> None:
+        self.may_connect.set()
         self.client.disconnect()
         self.client.loop_stop()
 

@@ -127,11 +127,29 @@ def test_killed_nats(flow: Flow, nats_server: Nats) -> None:
     assert flow.rows() == Counter(range(MESSAGES))
 
 
-def test_restarted_broker(flow: Flow, mosquitto: Mosquitto) -> None:
-    """Stopped in order: a killed mosquitto forgets what it has acknowledged, it writes its store now and then."""
-    strike(flow, mosquitto.stop, mosquitto.start)
+def test_restarted_broker(flow: Flow, service: Service, mosquitto: Mosquitto) -> None:
+    """Stopped in order: a killed mosquitto forgets what it has acknowledged, it writes its store now and then.
+
+    The device comes back after the service: see ``Mosquitto``.
+    """
+
+    def stop() -> None:
+        flow.device.may_connect.clear()
+        mosquitto.stop()
+
+    def start() -> None:
+        before = times_subscribed(service)
+        mosquitto.start()
+        until(lambda: times_subscribed(service) > before, "the service to subscribe again")
+        flow.device.may_connect.set()
+
+    strike(flow, stop, start)
 
     assert flow.rows() == Counter(range(MESSAGES))
+
+
+def times_subscribed(service: Service) -> int:
+    return service.log.read_bytes().count(b'"mqtt_connected"')
 
 
 def test_disk_that_is_full_under_the_stream(flow: Flow, nats_server: Nats) -> None:

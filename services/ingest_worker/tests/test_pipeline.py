@@ -195,12 +195,20 @@ async def test_restarted_broker_loses_and_doubles_nothing(
     async with running(link):
         publishing = asyncio.create_task(asyncio.to_thread(device.publish_many, payloads(count)))
         await eventually(lambda: holds_some(bus))
+        device.may_connect.clear()
         await asyncio.to_thread(mosquitto.stop)
+        await eventually(lambda: is_away(link))
         mosquitto.start()
+        await eventually(lambda: is_ready(link))
+        device.may_connect.set()
         await publishing
         await eventually(lambda: holds(bus, count))
 
     assert await numbers(bus) == list(range(count))
+
+
+async def is_away(link: Link) -> bool:
+    return not await is_ready(link)
 
 
 async def test_messages_wait_for_a_worker_that_left(
