@@ -39,6 +39,7 @@ class Behaviour:
 
     refuse_code: int | None = None
     swallow: int = 0  # so many publishes are not acknowledged and end the connection
+    unheard: int = 0  # so many publishes of MQTT 5 are told that nobody is subscribed
     commands: list[bytes] = field(default_factory=list)
     renew: Callable[[dict[str, Any]], bytes | None] | None = None
     refused_serials: set[int] = field(default_factory=set)
@@ -135,6 +136,10 @@ class _Conversation:
         if self._broker.behaviour.swallow > 0:
             self._broker.behaviour.swallow -= 1
             return False
+        if self._broker.behaviour.unheard > 0:
+            self._broker.behaviour.unheard -= 1
+            self._send(0x40, identifier + b"\x10")
+            return True
         self._send(0x40, identifier)
         if topic.endswith("/cert/renew") and self._broker.behaviour.renew is not None:
             answer = self._broker.behaviour.renew(message.content)

@@ -107,6 +107,20 @@ def test_unacknowledged_publish_is_sent_again_after_reconnecting(
     assert first.content == second.content
 
 
+def test_publish_that_nobody_heard_is_sent_again(world: World, enrolled: DeviceDirectory) -> None:
+    """A broker that has just been restarted acknowledges what comes before the platform has subscribed again."""
+    world.broker.behaviour.unheard = 2
+
+    with running(enrolled, "--stdin", "--protocol", "5") as process:
+        code, errors = end_of(process, b'{"a":1}\n{"a":2}\n{"a":3}\n')
+
+    assert code == 0
+    sent = [world.broker.published.get(timeout=SECONDS).content["metrics"]["a"] for _ in range(5)]
+    assert sent == [1, 2, 3, 1, 2]
+    assert errors.count("publish_unheard") == 2
+    assert "stopped published=3 unacknowledged=0 waiting=0 dropped=0" in errors
+
+
 def test_machine_readings_follow_the_contract_until_terminated(
     world: World, enrolled: DeviceDirectory
 ) -> None:

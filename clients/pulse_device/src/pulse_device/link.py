@@ -15,6 +15,7 @@ from pulse_device.commands import CommandError, acknowledgement, parse_command_i
 from pulse_device.endings import Left, Lost, Refused, judge_answer, judge_failure
 from pulse_device.mqtt_client import WINDOW, connect
 from pulse_device.outbox import Outgoing
+from pulse_device.sent import AGAIN_SECONDS, NO_MATCHING_SUBSCRIBERS, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,14 +60,21 @@ class Link:
         self._connected_at: float | None = None
         self._ended: Ended | None = None
         self._last_error = ""
-        self.unacknowledged = 0
-        self.published = 0
+        self._sent = Sent()
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_log = self._on_log
+
+    @property
+    def unacknowledged(self) -> int:
+        return len(self._sent)
+
+    @property
+    def published(self) -> int:
+        return self._sent.heard
 
     def run_once(self, waker: Waker, leaving: Callable[[], bool]) -> Ended:
         """Connect and stay until the connection ends, `leaving` says so, or a renewed certificate is to be tried."""
@@ -133,12 +141,13 @@ class Link:
         self._client.loop_misc()
 
     def _publish_waiting(self) -> None:
-        while self._connected_at is not None and self.unacknowledged < WINDOW:
-            if self._client.socket() is None or (item := self._outbox.take()) is None:
+        while self._connected_at is not None and self._client.socket() is not None:
+            item = self._sent.take_due()
+            if item is None and len(self._sent) < WINDOW:
+                item = self._outbox.take()
+            if item is None:
                 return
-            # Counted first: the acknowledgement comes through a callback.
-            self.unacknowledged += 1
-            self._client.publish(item.topic, item.payload, qos=1)
+            self._sent.add(self._client.publish(item.topic, item.payload, qos=1).mid, item)
 
     def _leave(self, waker: Waker) -> Left:
         self._client.disconnect()
@@ -213,11 +222,11 @@ class Link:
         if mid in self._control:
             self._control.discard(mid)
             return
-        self.unacknowledged -= 1
+        self._sent.acknowledged(mid, reason)
         if reason.is_failure:
             self._journal.warning("publish_refused", reason=reason)
-            return
-        self.published += 1
+        elif reason.value == NO_MATCHING_SUBSCRIBERS:
+            self._journal.warning("publish_unheard", again_in_seconds=AGAIN_SECONDS)
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         if message.topic == self._name.issued_topic:
