@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pulse_device.outbox import Outgoing
 
 NO_MATCHING_SUBSCRIBERS = 0x10
-"""MQTT 5 section 3.4.2.1.  The platform always listens; where nobody does, the broker has just begun, and kept nothing."""
+"""MQTT 5 section 3.4.2.1.  The platform always listens; where nobody does, the broker has just begun."""
 AGAIN_SECONDS = 5.0
 
 
