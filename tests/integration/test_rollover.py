@@ -219,8 +219,12 @@ def _require_worthless(
     for device in kept:
         _until_refused(device)
     base_url = world.stack.environments.of_service("cert_worker")["CRL_BASE_URL"]
-    bundle = x509.load_pem_x509_certificates(httpx2.get(f"{base_url}/bundle.pem").content)
-    assert not [one for one in bundle if old in one.subject.rfc4514_string()]
+
+    def left_the_bundle() -> bool | None:
+        bundle = x509.load_pem_x509_certificates(httpx2.get(f"{base_url}/bundle.pem").content)
+        return None if any(old in one.subject.rfc4514_string() for one in bundle) else True
+
+    eventually(left_the_bundle, "a bundle without the retired issuer")
     assert httpx2.get(f"{base_url}/{old}/0.crl").status_code == httpx2.codes.OK
 
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _ASK_EVERY_SECONDS = 0.05
 
 
-def eventually(find: Callable[[], T | None], what: str, seconds: float = 15.0) -> T:
+def eventually(find: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
     """Return the first answer of `find` that is neither None nor False; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
