@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -57,6 +58,43 @@ def test_tenant_has_the_plans_rate_whichever_devices_send() -> None:
 
     over = take(buckets, 0.0, device=uuid4())
     assert over == Over("tenant_messages", 0.1)
+
+
+def test_two_replicas_hold_each_device_exactly_and_the_tenant_to_twice_its_rate() -> None:
+    """As the broker shares out: all messages of one client come to one replica."""
+    replicas = [Buckets(), Buckets()]
+    passed: Counter[int] = Counter()
+
+    for second in range(60):
+        for device in range(4):
+            for _ in range(20):
+                name = UUID(int=device)
+                if take(replicas[device % 2], float(second), device=name) is None:
+                    passed[device] += 1
+
+    of_plan = 100 + 59 * 10
+    assert max(passed.values()) <= 100 + 59 * 5
+    assert of_plan < sum(passed.values()) <= 2 * of_plan
+
+
+@pytest.mark.anyio
+async def test_a_changed_plan_holds_at_every_replica_within_four_seconds() -> None:
+    now, plan = 0.0, UNLIMITED
+
+    async def read(_: UUID) -> Entitlements:
+        return plan
+
+    replicas = [Plans(read, lambda: now) for _ in range(2)]
+    for each in replicas:
+        each.of(TENANT)
+        await each.settled()
+
+    plan, now = HARD, 4.0
+    for each in replicas:
+        each.of(TENANT)
+        await each.settled()
+
+    assert [each.of(TENANT) for each in replicas] == [HARD, HARD]
 
 
 def test_bytes_are_limited_too_and_the_largest_message_fits() -> None:

@@ -68,6 +68,24 @@ async def test_one_replica_lets_through_just_what_the_plan_says_and_says_until_w
     assert await rig.take() == timedelta(days=1, hours=12)
 
 
+async def test_two_replicas_let_through_what_came_within_thirty_seconds_more_and_then_nothing() -> (
+    None
+):
+    tenant = uuid4()
+    replicas = [Rig(tenant=tenant), Rig(tenant=tenant)]
+    passed = 0
+
+    for second in range(300):
+        for each in replicas:
+            each.seconds, each.counted = (
+                float(second),
+                passed,
+            )  # stored at once, and counted with it
+            passed += await each.take() is None
+
+    assert LIMIT <= passed <= LIMIT + len(replicas) * 30
+
+
 async def test_a_batch_that_does_not_fit_takes_nothing() -> None:
     rig = Rig()
     await rig.take(99)
