@@ -1210,8 +1210,10 @@ CREATE TABLE public.expiry_warnings (
     days smallint NOT NULL,
     not_after timestamp with time zone NOT NULL,
     warned_at timestamp with time zone DEFAULT now() NOT NULL,
+    subject_name text,
     CONSTRAINT expiry_warnings_days_check CHECK ((days >= 0)),
-    CONSTRAINT expiry_warnings_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'issuer'::text, 'list'::text, 'server'::text])))
+    CONSTRAINT expiry_warnings_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'issuer'::text, 'list'::text, 'server'::text]))),
+    CONSTRAINT expiry_warnings_subject_name_check CHECK (((length(subject_name) >= 1) AND (length(subject_name) <= 300)))
 );
 
 ALTER TABLE ONLY public.expiry_warnings FORCE ROW LEVEL SECURITY;

@@ -7,7 +7,9 @@ SET LOCAL ROLE pulse_owner;
 -- Besides devices and issuers: revocation lists that nobody renews, and the edge's and the broker's own certificates.
 ALTER TABLE expiry_warnings
     DROP CONSTRAINT expiry_warnings_kind_check,
-    ADD CONSTRAINT expiry_warnings_kind_check CHECK (kind IN ('device', 'issuer', 'list', 'server'));
+    ADD CONSTRAINT expiry_warnings_kind_check CHECK (kind IN ('device', 'issuer', 'list', 'server')),
+    -- What the platform's own is called on the operators' page; a device has its name.
+    ADD COLUMN subject_name text CHECK (length(subject_name) BETWEEN 1 AND 300);
 
 -- Rescue: an administrator lets one device, whose certificate has expired, have the next one for the same key, for a time.
 CREATE TABLE device_rescues (

@@ -96,6 +96,12 @@ def test_only_the_second_half_of_a_life_is_worth_a_word(
     assert expiry_words.threshold_of(ends - life, ends, NOW) == expected
 
 
+def names_of(service: Service, kind: str) -> list[str]:
+    """Return what the operators' page calls what was warned of."""
+    query = "SELECT subject_name FROM expiry_warnings WHERE kind = %s"
+    return [str(name) for (name,) in service.fetch(query, kind)]
+
+
 async def test_a_servers_certificate_is_told_of_once_a_threshold_and_again_when_it_is_another(
     service: Service,
 ) -> None:
@@ -113,6 +119,7 @@ async def test_a_servers_certificate_is_told_of_once_a_threshold_and_again_when_
 
     told = [one.title for one in notices(service)[before:] if "server edge" in one.title]
     assert told == ["The certificate of the server edge expires within 14 days"] * 2
+    assert set(names_of(service, "server")) == {"edge"}
 
 
 async def test_lists_that_nobody_renews_are_told_of(service: Service, clock: HeldClock) -> None:
@@ -129,6 +136,7 @@ async def test_lists_that_nobody_renews_are_told_of(service: Service, clock: Hel
     told = [one.title for one in notices(service) if "revocation list" in one.title]
     assert len(told) == 1
     assert told[0].endswith("expires soon, and nobody has renewed it")
+    assert [name for name in names_of(service, "list") if name in told[0]]
 
 
 async def test_a_servers_certificate_is_read_though_nobody_vouches_for_it_and_a_clients_is_wanted(

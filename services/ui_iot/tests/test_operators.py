@@ -10,6 +10,7 @@ from services.ui_iot.tests.archives import Taken, read
 from services.ui_iot.tests.operator import Person
 from services.ui_iot.tests.rig import NOW, Browser, Rig
 
+from pulse_common.ids import PLATFORM_TENANT
 from ui_iot.archive_tables import TABLES
 
 if TYPE_CHECKING:
@@ -258,6 +259,43 @@ async def test_console_asks_why_and_shows_every_page(rig: Rig, acme: UUID) -> No
     assert set(pages.values()) == {200}, pages
     assert "has not approved this" in readings.text
     assert suspended.status_code == 303
+
+
+async def test_health_tells_what_of_the_platform_ends_and_nothing_of_a_tenants_devices(
+    rig: Rig, acme: UUID
+) -> None:
+    edge = uuid4()
+    for tenant, kind, subject, name, days, left in (
+        (PLATFORM_TENANT, "server", edge, "edge", 14, 5),
+        (PLATFORM_TENANT, "server", edge, "edge", 7, 5),
+        (PLATFORM_TENANT, "list", uuid4(), "Pulse issuing CA", 0, 1),
+        (PLATFORM_TENANT, "server", uuid4(), "over", 1, -1),
+        (acme, "device", uuid4(), None, 7, 3),
+    ):
+        rig.superuser.execute(
+            "INSERT INTO expiry_warnings (tenant_id, kind, subject_id, days, not_after, warned_at, subject_name)"
+            " VALUES (%s, %s, %s, %s, now() + %s * interval '1 day', now(), %s)",
+            [tenant, kind, subject, days, left, name],
+        )
+    claims = {
+        "sub": str(uuid4()),
+        "tenant_id": ...,
+        "realm_access": {"roles": ["operator-admin"]},
+    }
+    browser = await rig.log_in(rig.browser(), **claims)
+    await browser.page("/operator/reason?next=/operator/health")
+    await browser.submit("/operator/reason", reason="ticket 12", next="/operator/health")
+
+    told = (await Person(rig).get("/health")).json()["warnings"]
+    page = await browser.page("/operator/health")
+
+    assert [(one["kind"], one["name"], one["days"]) for one in told] == [
+        ("list", "Pulse issuing CA", 0),
+        ("server", "edge", 7),
+    ]
+    assert page.text.count('data-testid="warning-row"') == 2
+    assert "half of its life was over" in page.text
+    assert "7 days left" in page.text
 
 
 async def test_tenants_page_lists_approves_and_saves(rig: Rig, acme: UUID, alice: Browser) -> None:

@@ -86,7 +86,7 @@ class PlatformExpiry:
             )
             await outbox.emit(tx, event)
             what = f"The issuing authority {one.subject}"
-            noted = Noted("issuer", one.issuer_id, one.days, one.not_after)
+            noted = Noted("issuer", one.issuer_id, one.days, one.not_after, one.subject)
             await _tell(tx, look.now, noted, what)
         return len(found)
 
@@ -98,7 +98,7 @@ class PlatformExpiry:
                 continue
             # A list that is made anew is another one: its trouble is told of again.
             subject = uuid5(one.issuer_id, one.this_update.isoformat())
-            noted = Noted("list", subject, days, one.next_update)
+            noted = Noted("list", subject, days, one.next_update, one.subject)
             if await store_expiry.note(tx, noted, now):
                 await _tell(tx, now, noted, f"A revocation list of {one.subject}")
                 told += 1
@@ -111,7 +111,7 @@ class PlatformExpiry:
             if days is None:
                 continue
             subject = uuid5(NAMESPACE_URL, f"{name}:{one.fingerprint}")
-            noted = Noted("server", subject, days, one.not_after)
+            noted = Noted("server", subject, days, one.not_after, name)
             if await store_expiry.note(tx, noted, now):
                 await _tell(tx, now, noted, f"The certificate of the server {name}")
                 told += 1

@@ -60,8 +60,8 @@ _WARN_DEVICES = """
 """
 _WARN_ISSUERS = """
     WITH warned AS (
-    INSERT INTO expiry_warnings (tenant_id, kind, subject_id, days, not_after, warned_at)
-    SELECT %(tenant_id)s, 'issuer', i.issuer_id, b.days, i.not_after, %(now)s
+    INSERT INTO expiry_warnings (tenant_id, kind, subject_id, days, not_after, warned_at, subject_name)
+    SELECT %(tenant_id)s, 'issuer', i.issuer_id, b.days, i.not_after, %(now)s, left(i.subject, 300)
       FROM issuers i
       CROSS JOIN LATERAL (SELECT min(t) AS days FROM unnest(%(thresholds)s::smallint[]) AS t
                            WHERE i.not_after <= %(now)s + make_interval(days => t)) AS b
@@ -129,6 +129,7 @@ class Noted:
     subject_id: UUID
     days: int
     not_after: datetime
+    name: str
 
 
 async def tenants_to_warn(tx: Tx, look: Look) -> list[TenantId]:
@@ -158,8 +159,8 @@ async def note(tx: TenantTx, noted: Noted, now: datetime) -> bool:
     return (
         await tx.execute(
             """
-            INSERT INTO expiry_warnings (tenant_id, kind, subject_id, days, not_after, warned_at)
-            VALUES (%(tenant_id)s, %(kind)s, %(subject_id)s, %(days)s, %(not_after)s, %(now)s)
+            INSERT INTO expiry_warnings (tenant_id, kind, subject_id, days, not_after, warned_at, subject_name)
+            VALUES (%(tenant_id)s, %(kind)s, %(subject_id)s, %(days)s, %(not_after)s, %(now)s, left(%(name)s, 300))
             ON CONFLICT DO NOTHING
             """,
             {
@@ -169,6 +170,7 @@ async def note(tx: TenantTx, noted: Noted, now: datetime) -> bool:
                 "days": noted.days,
                 "not_after": noted.not_after,
                 "now": now,
+                "name": noted.name,
             },
         )
         == 1

@@ -106,7 +106,7 @@ FLEET: tuple[Table, ...] = (
         "expiry_warnings",
         "metadata",
         ("kind", "subject_id", "days"),
-        "tenant_id, kind, subject_id, days, not_after, warned_at",
+        "tenant_id, kind, subject_id, days, not_after, warned_at, subject_name",
     ),
     Table(
         "broker_denials",

@@ -82,8 +82,20 @@ class Queue(Shown):
     oldest_at: datetime | None
 
 
+class ExpiryWarning(Shown):
+    """Told when it had ``days`` left; 0: when half of a short life was over."""
+
+    kind: Literal["issuer", "list", "server"]
+    name: str | None
+    not_after: datetime
+    days: int
+    warned_at: datetime
+
+
 class HealthAnswer(Shown):
     issuers: list[Issuer]
+    warnings: list[ExpiryWarning]
+    """Of what has not ended yet, renewed or not; the soonest first."""
     uncut: int
     """Revoked certificates whose sessions the broker has not confirmed cut."""
     lists: list[dict[str, Any]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pulse_common.ids import PLATFORM_TENANT
 from ui_iot import operator_models as models
 from ui_iot.access_store import MOST, grants_of
 
@@ -70,6 +71,15 @@ _ISSUERS = """
      GROUP BY i.issuer_id
      ORDER BY i.created_at DESC
 """
+_WARNINGS = """
+    SELECT * FROM (
+        SELECT DISTINCT ON (kind, subject_id) kind, subject_name AS name, not_after, days, warned_at
+          FROM expiry_warnings
+         WHERE tenant_id = %(platform)s AND kind <> 'device' AND not_after > now()
+         ORDER BY kind, subject_id, days) w
+     ORDER BY not_after
+     LIMIT %(most)s
+"""
 _UNCUT = """
     SELECT count(*) AS n FROM certificates
      WHERE status = 'revoked' AND not_after > now() AND (session_cut_at IS NULL OR session_cut_at < revoked_at)
@@ -112,8 +122,14 @@ async def is_let_in(tx: OperatorTx, tenant: UUID) -> bool:
     return bool((await tx.one(_LET_IN, {"tenant": tenant}))["let_in"])
 
 
-async def health(tx: OperatorTx) -> models.HealthAnswer:
+async def warnings(tx: OperatorTx) -> list[models.ExpiryWarning]:
+    rows = await tx.all(_WARNINGS, {"platform": PLATFORM_TENANT, "most": MOST})
+    return [models.ExpiryWarning.model_validate(row) for row in rows]
+
+
+async def health(tx: OperatorTx, expiring: list[models.ExpiryWarning]) -> models.HealthAnswer:
     return models.HealthAnswer(
+        warnings=expiring,
         issuers=[models.Issuer.model_validate(row) for row in await tx.all(_ISSUERS)],
         uncut=(await tx.one(_UNCUT))["n"],
         lists=[dict(row) for row in await tx.all(_LISTS)],

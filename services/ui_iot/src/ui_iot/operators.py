@@ -51,8 +51,12 @@ class Operators:
             return await operator_store.grants(tx)
 
     async def health(self, who: Operator) -> models.HealthAnswer:
+        async with self.db.operator_data_connection(
+            who.id, who.reason, purpose="what of the platform expires", name=who.name
+        ) as tx:
+            expiring = await operator_store.warnings(tx)
         async with self._platform(who, "certificate, list and queue health") as tx:
-            return await operator_store.health(tx)
+            return await operator_store.health(tx, expiring)
 
     async def devices(self, who: Operator, text: str) -> list[models.FoundDevice]:
         """Search the devices of every tenant that lets metadata be read; each one found is told."""
